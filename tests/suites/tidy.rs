@@ -1,0 +1,1 @@
+//! Rules that would otherwise be paragraphs.
