@@ -1,1 +1,14 @@
-//! Placeholder.
+//! The whole protocol as one deterministic value: scopes, leases, DHCP answers, replication, failover.
+//!
+//! [`Node`](node::Node) is handed time, packets and peer messages, and says what must be done. It never reads a clock,
+//! never waits and never does I/O; a driver does that in the real world and a simulator in a made-up one.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod configuration;
+pub mod dhcp;
+pub mod failover;
+pub mod id;
+pub mod lease;
+pub mod time;

@@ -1,0 +1,1 @@
+//! DHCP: bytes to a query, a query to an answer, an answer to bytes.

@@ -1,0 +1,3 @@
+//! Leases and what may be done with them.
+
+pub mod record;
