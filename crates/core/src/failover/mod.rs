@@ -1,1 +1,4 @@
 //! The pair protocol.
+
+pub mod replication;
+pub mod state;

@@ -1,0 +1,197 @@
+//! The states of a relationship on one node.
+//!
+//! ```text
+//!                      session                     both ready
+//!     Startup ────────────────────► Recover ─────────────────────► Normal ──────► Leaving
+//!        │                           ▲   │                          │  ▲        clean stop
+//!        │ startup_timeout           │   │ session ends             │  │
+//!        │                   partner │   ▼                contact   │  │ both ready
+//!        │                is or was  │  Startup                lost │  │
+//!        │           in partner-down │                              ▼  │
+//!        ├─────────────────────────► CommunicationsInterrupted ◄───────┘
+//!        │                               │          ▲
+//!        │                         proof │          │ first pass done, partner ready
+//!        │                               ▼          │
+//!        └───────────────────────────► PartnerDown ─┘
+//! ```
+//!
+//! | state | answers clients | entered because |
+//! | --- | --- | --- |
+//! | Startup | no | the process started; or the session ended in Recover |
+//! | Recover | no | connected after a start, or the partner is in partner-down |
+//! | Normal | the active node | both have said and heard `ready` in this session |
+//! | CommunicationsInterrupted | yes, by the rules of granting | contact was lost; or nobody was met in time |
+//! | PartnerDown | yes | there is proof that the partner does not serve |
+//! | Leaving | no | a clean stop towards a connected partner |
+
+use crate::id::Slot;
+use crate::time::Instant;
+use std::fmt;
+
+/// A state and exactly the data that exists in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Looking for the partner.
+    Startup {
+        /// When to stop looking. `None`: never, because an isolated start must be silent.
+        until: Option<Instant>,
+        /// The state to resume in when nobody was found.
+        resume: Resume,
+    },
+    /// Connected, exchanging what each has missed.
+    Recover {
+        /// The state to go back to if the session ends.
+        resume: Resume,
+    },
+    /// In step with the partner.
+    Normal {
+        /// The node that answers.
+        active: Slot,
+        /// When it was entered.
+        since: Instant,
+        /// How far a switchover has come.
+        handover: Handover,
+    },
+    /// Contact is lost, or regained and not yet in step.
+    CommunicationsInterrupted {
+        /// `Deactivated` only while an operator's pause holds back the promotion.
+        role: Role,
+        /// When it was entered.
+        since: Instant,
+    },
+    /// There is proof that the partner does not serve.
+    PartnerDown {
+        /// Which proof.
+        proof: Proof,
+        /// From when its waits count.
+        from: Instant,
+    },
+    /// Stopping cleanly.
+    Leaving {
+        /// When to stop without an answer.
+        until: Instant,
+    },
+}
+
+impl State {
+    /// Its name.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::Startup { .. } => Phase::Startup,
+            Self::Recover { .. } => Phase::Recover,
+            Self::Normal { .. } => Phase::Normal,
+            Self::CommunicationsInterrupted { .. } => Phase::CommunicationsInterrupted,
+            Self::PartnerDown { .. } => Phase::PartnerDown,
+            Self::Leaving { .. } => Phase::Leaving,
+        }
+    }
+}
+
+/// What a start that meets nobody resumes in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Resume {
+    /// The interrupted rules.
+    CommunicationsInterrupted,
+    /// Partner-down, which was durable.
+    PartnerDown {
+        /// Its proof.
+        proof: Proof,
+        /// From when its waits count.
+        from: Instant,
+    },
+}
+
+/// Whether this node answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// It answers.
+    Active,
+    /// It is silent.
+    Deactivated,
+}
+
+/// How far a switchover has come, on the node that is in normal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Handover {
+    /// There is none.
+    None,
+    /// The active node takes no new exchanges and waits for its promises to be taken.
+    Draining {
+        /// When it is given up.
+        until: Instant,
+        /// Whether an operator wants it.
+        by_operator: bool,
+    },
+    /// The other node has been told to take over.
+    Offered {
+        /// When it is given up.
+        until: Instant,
+        /// Whether an operator wants it.
+        by_operator: bool,
+    },
+}
+
+/// Name of a state, as nodes tell each other and people.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Phase {
+    /// See [`State::Startup`].
+    Startup,
+    /// See [`State::Recover`].
+    Recover,
+    /// See [`State::Normal`].
+    Normal,
+    /// See [`State::CommunicationsInterrupted`].
+    CommunicationsInterrupted,
+    /// See [`State::PartnerDown`].
+    PartnerDown,
+    /// See [`State::Leaving`].
+    Leaving,
+}
+
+impl Phase {
+    /// As written everywhere.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Startup => "startup",
+            Self::Recover => "recover",
+            Self::Normal => "normal",
+            Self::CommunicationsInterrupted => "communications-interrupted",
+            Self::PartnerDown => "partner-down",
+            Self::Leaving => "leaving",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why the partner is believed not to serve.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Proof {
+    /// The partner said so before it stopped, and everything it granted is taken.
+    CleanLeave,
+    /// A person promises that the partner is off and stays off until it has synced again.
+    Operator,
+    /// A fence command has turned its machine off.
+    Fenced,
+    /// `auto_partner_down`: a guess, not a proof.
+    Timer,
+}
+
+impl Proof {
+    /// As written everywhere.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CleanLeave => "clean-leave",
+            Self::Operator => "operator",
+            Self::Fenced => "fenced",
+            Self::Timer => "timer",
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What partners and peers say to each other. No absolute time crosses: only what remains.
+
+use crate::failover::state::Phase;
+use crate::id::{Epoch, Incarnation, RelationshipName, Sequence, Slot};
+use crate::lease::record::LeaseRecord;
+use crate::time::{Remaining, Wall};
+use std::net::Ipv4Addr;
+
+/// One message of a session between two nodes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PeerMessage {
+    /// Sent every heartbeat interval, on a connection of its own.
+    Heartbeat(Heartbeat),
+    /// The first message on the replication stream of each session.
+    Hello(Hello),
+    /// Everything else concerns one relationship, in order, on the replication stream.
+    Pair(RelationshipName, PairMessage),
+}
+
+/// A sign of life of the loop that serves clients.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Heartbeat {
+    /// Counts the sender's heartbeats of this session.
+    pub number: u64,
+    /// The highest number heard from the receiver, and for how many microseconds the echo was held.
+    pub echo: Option<Echo>,
+    /// The sender's wall clock, to show skew.
+    pub wall: Wall,
+    /// The sender's last persisted write.
+    pub persisted: Sequence,
+    /// What the sender says of itself, per relationship with the receiver; for display and for the health of client
+    /// links, never to change a state.
+    pub pulses: Vec<Pulse>,
+}
+
+/// Proof that a heartbeat arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Echo {
+    /// Its number.
+    pub number: u64,
+    /// Microseconds between its arrival and this answer.
+    pub held: u64,
+}
+
+/// One relationship as a heartbeat shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pulse {
+    /// Which.
+    pub relationship: RelationshipName,
+    /// The sender's state.
+    pub phase: Phase,
+    /// The sender's epoch.
+    pub epoch: Epoch,
+    /// Whether the sender answers clients.
+    pub serving: bool,
+    /// Whether a client link of the sender has a carrier.
+    pub carrier: bool,
+    /// Milliseconds since the sender last heard a client of this relationship's scopes.
+    pub client_heard_ms: Option<u64>,
+}
+
+/// What a node knows of itself and of its partner when a session begins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hello {
+    /// Drawn at the sender's start.
+    pub incarnation: Incarnation,
+    /// The sender's wall clock.
+    pub wall: Wall,
+    /// The receiver as the sender's store remembers it.
+    pub remembered: Option<Remembered>,
+    /// The relationships that the sender shares with the receiver.
+    pub pairs: Vec<PairHello>,
+}
+
+/// The last that a node saw of another; a store that lacks it has gone back in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Remembered {
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// Its highest persisted write.
+    pub persisted: Sequence,
+}
+
+/// One relationship in a [`Hello`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PairHello {
+    /// Which.
+    pub relationship: RelationshipName,
+    /// The sender's slot, if its store has one.
+    pub slot: Option<Slot>,
+    /// The sender's state.
+    pub phase: Phase,
+    /// The sender's epoch.
+    pub epoch: Epoch,
+    /// Whether the sender has been in partner-down since the two were last in normal.
+    pub was_partner_down: bool,
+    /// Time since which the sender's partner-down rights count, if it is in partner-down.
+    pub partner_down_since: Option<Remaining>,
+    /// Whether the sender's store holds nothing it can rely on.
+    pub lost: bool,
+    /// Whether the sender has restarted since the two were last in normal.
+    pub restarted: bool,
+    /// Whether the sender has served at any time since the two were last in normal.
+    pub served: bool,
+    /// How long after the end of the sync the sender must still hold back, if it lost its store.
+    pub embargo: Option<Remaining>,
+}
+
+/// Messages of one relationship.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PairMessage {
+    /// Leases that the receiver may not have, in the order in which they were persisted. At most
+    /// [`BATCH_RECORDS`](crate::failover::replication::BATCH_RECORDS).
+    Batch {
+        /// Counts the batches of this session.
+        number: u64,
+        /// What the sender has persisted.
+        records: Vec<LeaseRecord>,
+    },
+    /// Everything in batch `number` is merged and persisted.
+    Ack {
+        /// Which batch.
+        number: u64,
+        /// Records that were not taken, as the receiver holds them.
+        refused: Vec<LeaseRecord>,
+    },
+    /// Everything the sender had when the session began has been sent.
+    PassDone,
+    /// Everything the sender had is taken, and the receiver's pass has arrived.
+    Ready(Ready),
+    /// Please give this free address, whose home you are, to this client.
+    Ask {
+        /// Counts the asks of this session.
+        number: u64,
+        /// The lease as it would be; its version is the one that the sender sees as free.
+        record: LeaseRecord,
+    },
+    /// The home's answer to an ask.
+    Answer {
+        /// Which ask.
+        number: u64,
+        /// Whose address it was about.
+        address: Ipv4Addr,
+        /// The lease as the home recorded it, or `None` if it may not be given.
+        record: Option<LeaseRecord>,
+    },
+    /// The sender has left the state that it had said ready in.
+    Left(Phase),
+    /// The sender has stopped answering and everything it promised is taken: take over, in this epoch.
+    HandOver {
+        /// The new epoch, of the receiver's slot.
+        epoch: Epoch,
+    },
+    /// The sender answers from now on, in this epoch.
+    TookOver {
+        /// The epoch, durable at the sender.
+        epoch: Epoch,
+    },
+    /// Please hand over to me.
+    RequestHandOver {
+        /// Whether an operator asked; an automatic failback undoes only what was automatic.
+        by_operator: bool,
+    },
+    /// The sender stops cleanly: it serves no more, and everything it granted is taken.
+    CleanLeave,
+    /// The receiver of a clean leave has entered partner-down durably.
+    CleanLeaveAccepted,
+    /// An operator holds back automatic promotion for so long; zero ends the pause.
+    Pause(Remaining),
+}
+
+/// What both nodes decide the active one from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ready {
+    /// Whether the sender has served without a break since the last normal.
+    pub unbroken: bool,
+    /// The sender's epoch.
+    pub epoch: Epoch,
+    /// The epoch of the last normal that the sender was in; its slot is the active node of it.
+    pub last_normal: Epoch,
+}
