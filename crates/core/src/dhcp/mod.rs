@@ -3,10 +3,18 @@
 //! Everything here is a pure function of its arguments. Nothing here decides whether this node may speak: that gate
 //! stands before any of it is called.
 
+pub mod class;
+pub mod credentials;
 pub mod destination;
 pub mod encode;
+pub mod identifier;
 pub mod option;
+pub mod parameters;
 pub mod query;
+pub mod reservation;
+pub mod selection;
 
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod packet;

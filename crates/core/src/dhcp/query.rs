@@ -9,6 +9,7 @@
 //! The work is bounded: at most 255 options, at most 1 KiB for a code, each byte seen a constant number of times.
 
 use super::option::code;
+use crate::input::Link;
 use crate::lease::record::{ClientId, HardwareAddress};
 use dhcproto::v4::MAGIC;
 use dhcproto::v4::borrowed::{DhcpOptionIterator, Message};
@@ -105,10 +106,15 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// Of a datagram with this destination address.
+    /// Of a datagram to `destination` that came in by `link`.
     #[must_use]
-    pub fn to(destination: Ipv4Addr) -> Self {
-        if destination.is_broadcast() { Self::Broadcast } else { Self::Unicast }
+    pub fn of(destination: Ipv4Addr, link: &Link) -> Self {
+        let directed = |(address, prefix): &(Ipv4Addr, u8)| {
+            let hosts = u32::MAX.checked_shr((*prefix).into()).unwrap_or(0);
+            *prefix < 31 && destination.to_bits() == address.to_bits() | hosts
+        };
+        let everyone = destination.is_broadcast() || link.addresses.iter().any(directed);
+        if everyone { Self::Broadcast } else { Self::Unicast }
     }
 }
 
@@ -520,6 +526,15 @@ mod tests {
         assert_eq!(kind(relayed, Delivery::Unicast), Some(RequestKind::Rebinding { address: address() }));
         assert_eq!(kind(request(), Delivery::Broadcast), None);
         assert_eq!(kind(Packet::of_type(1).option(50, &ADDRESS), Delivery::Broadcast), None);
+    }
+
+    #[test]
+    fn a_broadcast_is_one_to_everyone_or_to_the_network() {
+        let link = crate::dhcp::fixture::link(&[([10, 20, 0, 1], 24), ([10, 30, 0, 1], 32)]);
+        assert_eq!(Delivery::of(Ipv4Addr::BROADCAST, &link), Delivery::Broadcast);
+        assert_eq!(Delivery::of(Ipv4Addr::new(10, 20, 0, 255), &link), Delivery::Broadcast);
+        assert_eq!(Delivery::of(Ipv4Addr::new(10, 20, 0, 1), &link), Delivery::Unicast);
+        assert_eq!(Delivery::of(Ipv4Addr::new(10, 30, 0, 1), &link), Delivery::Unicast);
     }
 
     #[test]
