@@ -1,1 +1,5 @@
-//! Placeholder.
+//! The daemon as a library: sockets, gRPC, the store and the clock around one core.
+
+pub mod clock;
+mod kernel;
+pub mod store;
