@@ -4,7 +4,8 @@
 //! closed here (see docs/internals/storage.md):
 //! - its `flush` survives a killed process and not a power cut, so every commit ends with our own `sync_data`, on a
 //!   file handle of our own, which sees write-back errors that sled's handle may have swallowed;
-//! - it opens damaged files without a word, so opening means reading every record and its checksum once;
+//! - it opens damaged files without a word, and may bring old records back, so opening means reading every record once,
+//!   and comparing their sum with one that each commit writes along;
 //! - a snapshot that a crash left half-written makes every later open fail, so it is deleted first;
 //! - after an error it stays broken for as long as it is open, so going on means closing and opening it again.
 //!
@@ -12,6 +13,7 @@
 
 mod error;
 mod folder;
+mod mark;
 mod records;
 mod value;
 mod writer;
@@ -23,12 +25,14 @@ pub use writer::{Batch, Refused, Report, StoreThread};
 
 use crate::clock;
 use folder::{DB, Found, Lock};
+use mark::{MARK, Mark, Tip};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
-use value::{Unsealed, seal, unseal};
+use value::{Unsealed, seal, stored_checksum, unseal};
 
 /// Page cache of sled; its default of 1 GiB is not for a daemon whose data is in memory anyway.
 const CACHE: u64 = 64 << 20;
@@ -37,9 +41,6 @@ const FLUSH_EVERY_MS: u64 = 500;
 /// How long a closed sled may keep its own lock before we believe that somebody else has the file.
 const UNLOCK_TRIES: u32 = 100;
 const UNLOCK_PAUSE: Duration = Duration::from_millis(50);
-/// Present in every store since its creation, so that one which comes up empty is known to have lost its content.
-/// Keys that start with a zero byte are the store's own.
-const MARK: &[u8] = b"\0standfast";
 
 /// An open store. The folder stays locked while it exists.
 #[derive(Debug)]
@@ -57,6 +58,9 @@ struct Open {
     db: sled::Db,
     /// For `sync_data`. A file handle of its own is told of every write-back error, whoever else was told.
     file: File,
+    tip: Tip,
+    /// As of the last commit that is durable.
+    mark: Mark,
 }
 
 /// A store as it was found.
@@ -110,54 +114,62 @@ impl Store {
         Ok(Opened { store, records, set_aside, condition })
     }
 
-    /// Writes all of `entries` or none, and returns when they survive a power cut.
+    /// Writes all of `entries` or none, and returns when they survive a power cut. Of two with the same key the later
+    /// one stays. Keys must not start with a zero byte.
     ///
     /// After an error nothing is known about them, and only [`reopen`](Self::reopen) makes the store take commits again.
     pub fn commit<'a>(&mut self, entries: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<(), StoreError> {
         let Self { dir, open, sealed, synced_blobs, .. } = self;
-        let Some(Open { db, file }) = open else { return Err(damaged(dir, "it could not be opened again")) };
-        let mut batch = sled::Batch::default();
-        for (key, payload) in entries {
-            sealed.clear();
-            seal(key, payload, sealed);
-            batch.insert(key, sealed.as_slice());
-        }
+        let Some(Open { db, file, tip, mark }) = open else { return Err(not_open(dir)) };
+        let entries: BTreeMap<_, _> = entries.collect();
+        let mut next = mark.next();
         guarded(dir, || {
+            let mut batch = sled::Batch::default();
+            for (key, payload) in entries {
+                if let Some(old) = db.get(key).map_err(|error| from_sled(dir, error))? {
+                    next.subtract(stored_checksum(&old));
+                }
+                seal(key, payload, sealed);
+                next.add(stored_checksum(sealed));
+                batch.insert(key, sealed.as_slice());
+            }
+            seal(MARK, &next.to_payload(), sealed);
+            batch.insert(MARK, sealed.as_slice());
             db.apply_batch(batch).map_err(|error| from_sled(dir, error))?;
             db.flush().map_err(|error| from_sled(dir, error))
         })?;
         *synced_blobs = sync_blobs(dir, *synced_blobs)?;
-        file.sync_data().map_err(|source| StoreError::io(&*dir, "sync", dir.join(DB), source))
+        file.sync_data().map_err(|source| StoreError::io(&*dir, "sync", dir.join(DB), source))?;
+        *mark = next;
+        tip.note(next.commits).map_err(|source| StoreError::io(&*dir, "write", dir.join(mark::TIP), source))
     }
 
     /// Reads everything back. Returns how many records there are, and the keys of those that are not what was written.
     pub fn verify(&self) -> Result<(usize, Vec<Vec<u8>>), StoreError> {
-        let Some(open) = &self.open else { return Err(damaged(&self.dir, "it could not be opened again")) };
+        let Some(open) = &self.open else { return Err(not_open(&self.dir)) };
         let mut count = 0;
-        let set_aside = scan(&self.dir, &open.db, |_, _| count += 1)?;
+        let set_aside = scan(&self.dir, open, |_, _| count += 1)?;
         Ok((count, set_aside))
     }
 
     /// Closes the store after an error and opens it again, from the disk and not from the kernel's memory of it: after
-    /// a failed sync the two may differ. Fails unless every record is whole and those of `last`, the newest that are
-    /// known to be durable, are among them.
-    pub fn reopen<'a>(&mut self, last: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<(), StoreError> {
+    /// a failed sync the two may differ. Fails unless every record is whole and no commit is missing.
+    pub fn reopen(&mut self) -> Result<(), StoreError> {
+        let mut durable = 0;
         if let Some(open) = self.open.take() {
+            durable = open.mark.commits;
             // What it has to say about the error is known already.
             let _ = close(&self.dir, open);
         }
         folder::drop_cache(&self.dir)?;
         folder::remove_unfinished_snapshots(&self.dir)?;
-        let open = open_sled(&self.dir)?;
-        let set_aside = scan(&self.dir, &open.db, |_, _| {})?;
+        let mut open = open_sled(&self.dir)?;
+        let set_aside = scan_and_check(&self.dir, &mut open, |_, _| {})?;
         if !set_aside.is_empty() {
             return Err(damaged(&self.dir, &format!("{} records do not match their checksum", set_aside.len())));
         }
-        for (key, payload) in last {
-            let value = guarded(&self.dir, || open.db.get(key).map_err(|error| from_sled(&self.dir, error)))?;
-            if value.is_none_or(|value| unseal(key, &value) != Unsealed::Payload(payload)) {
-                return Err(damaged(&self.dir, "what was already durable is gone"));
-            }
+        if open.mark.commits < durable {
+            return Err(rolled_back(&self.dir, open.mark.commits, durable));
         }
         self.open = Some(open);
         Ok(())
@@ -208,14 +220,10 @@ fn load_as_is(dir: &Path) -> Result<Loaded, StoreError> {
     if !dir.join(DB).exists() {
         return Err(damaged(dir, "its main file is missing"));
     }
-    let open = open_sled(dir)?;
+    let mut open = open_sled(dir)?;
     let mut records = Records::default();
-    let mut marked = false;
-    let set_aside = scan(dir, &open.db, |key, payload| match key.first() {
-        Some(0) => marked |= key == MARK,
-        Some(_) | None => records.push(key, payload),
-    })?;
-    if marked { Ok(Loaded { open, records, set_aside }) } else { Err(damaged(dir, "what it held is gone")) }
+    let set_aside = scan_and_check(dir, &mut open, |key, payload| records.push(key, payload))?;
+    Ok(Loaded { open, records, set_aside })
 }
 
 /// Moves a damaged store aside and makes a new one.
@@ -234,7 +242,7 @@ fn create(dir: &Path) -> Result<(), StoreError> {
     folder::create(&scratch)?;
     let open = open_sled(&scratch)?;
     let mut sealed = Vec::new();
-    seal(MARK, b"", &mut sealed);
+    seal(MARK, &Mark::default().to_payload(), &mut sealed);
     guarded(dir, || {
         open.db.insert(MARK, sealed).map_err(|error| from_sled(dir, error))?;
         open.db.flush().map_err(|error| from_sled(dir, error))
@@ -264,11 +272,12 @@ fn open_sled(dir: &Path) -> Result<Open, StoreError> {
     };
     let path = dir.join(DB);
     let file = File::options().read(true).write(true).open(&path);
-    Ok(Open { db, file: file.map_err(|source| StoreError::io(dir, "open", &path, source))? })
+    let file = file.map_err(|source| StoreError::io(dir, "open", &path, source))?;
+    Ok(Open { db, file, tip: Tip::open(dir)?, mark: Mark::default() })
 }
 
 fn close(dir: &Path, open: Open) -> Result<(), StoreError> {
-    let Open { db, file } = open;
+    let Open { db, file, .. } = open;
     let flushed = guarded(dir, || {
         let flushed = db.flush();
         drop(db);
@@ -277,19 +286,40 @@ fn close(dir: &Path, open: Open) -> Result<(), StoreError> {
     flushed.and(file.sync_data().map_err(|source| StoreError::io(dir, "sync", dir.join(DB), source)))
 }
 
-/// Hands every whole record to `each`; returns the keys of those that are not.
-fn scan(dir: &Path, db: &sled::Db, mut each: impl FnMut(&[u8], &[u8])) -> Result<Vec<Vec<u8>>, StoreError> {
+/// Scans a store that was just opened, and takes over its mark if the records are those of the mark.
+fn scan_and_check(dir: &Path, open: &mut Open, each: impl FnMut(&[u8], &[u8])) -> Result<Vec<Vec<u8>>, StoreError> {
+    let value = guarded(dir, || open.db.get(MARK).map_err(|error| from_sled(dir, error)))?;
+    let payload = value.as_deref().map(|value| unseal(MARK, value));
+    let Some(Unsealed::Payload(payload)) = payload else { return Err(damaged(dir, "what it held is gone")) };
+    open.mark = Mark::from_payload(payload).ok_or_else(|| damaged(dir, "its mark has a strange length"))?;
+    if open.mark.commits < open.tip.found {
+        return Err(rolled_back(dir, open.mark.commits, open.tip.found));
+    }
+    scan(dir, open, each)
+}
+
+/// Hands every whole record to `each`; returns the keys of those that are not. Fails if any is missing or old.
+fn scan(dir: &Path, open: &Open, mut each: impl FnMut(&[u8], &[u8])) -> Result<Vec<Vec<u8>>, StoreError> {
     guarded(dir, || {
+        let mut found = Mark::default();
         let mut set_aside = Vec::new();
-        for record in db.iter() {
+        for record in open.db.iter() {
             let (key, value) = record.map_err(|error| from_sled(dir, error))?;
+            if key.first() == Some(&0) {
+                continue;
+            }
+            found.add(stored_checksum(&value));
             match unseal(&key, &value) {
                 Unsealed::Payload(payload) => each(&key, payload),
                 Unsealed::Damaged => set_aside.push(key.to_vec()),
                 Unsealed::Newer(version) => return Err(StoreError::NewerFormat { dir: dir.into(), version }),
             }
         }
-        Ok(set_aside)
+        if open.mark.same_records(found) {
+            Ok(set_aside)
+        } else {
+            Err(damaged(dir, "some of its records are old or missing"))
+        }
     })
 }
 
@@ -339,6 +369,14 @@ fn from_sled(dir: &Path, error: sled::Error) -> StoreError {
 fn says_damaged(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, Other, UnexpectedEof};
     matches!(error.kind(), InvalidData | InvalidInput | NotFound | Other | UnexpectedEof)
+}
+
+fn not_open(dir: &Path) -> StoreError {
+    damaged(dir, "it could not be opened again after an error")
+}
+
+fn rolled_back(dir: &Path, found: u64, expected: u64) -> StoreError {
+    damaged(dir, &format!("it went back in time, from commit {expected} to commit {found}"))
 }
 
 fn damaged(dir: &Path, what: &str) -> StoreError {

@@ -3,6 +3,7 @@
 //! The lock lies beside the folder, not in it, so that a damaged store can be renamed without letting go of it.
 
 use super::error::StoreError;
+use super::mark::TIP;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::statvfs::statvfs;
 use std::ffi::OsString;
@@ -75,7 +76,7 @@ pub(super) fn inspect(dir: &Path) -> Result<Found, StoreError> {
         let name = entry.map_err(failed)?.file_name();
         match name.to_str() {
             Some(DB) => return Ok(Found::Store),
-            Some("conf" | "blobs") => found = Found::Remains,
+            Some("conf" | "blobs" | TIP) => found = Found::Remains,
             Some(name) if name.starts_with("snap.") => found = Found::Remains,
             _ if found == Found::Nothing => found = Found::Other,
             _ => {}
@@ -95,7 +96,7 @@ pub(super) fn create(dir: &Path) -> Result<(), StoreError> {
 
 /// Makes a freshly created store and its names survive a power cut.
 pub(super) fn sync(dir: &Path) -> Result<(), StoreError> {
-    for path in [&dir.join("conf"), &dir.join(DB), &dir.join("blobs"), dir, parent(dir)] {
+    for path in [&dir.join("conf"), &dir.join(DB), &dir.join(TIP), &dir.join("blobs"), dir, parent(dir)] {
         sync_path(path).map_err(|source| StoreError::io(dir, "sync", path, source))?;
     }
     Ok(())

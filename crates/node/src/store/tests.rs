@@ -65,7 +65,7 @@ fn what_is_committed_is_there_after_reopening() {
     let mut store = Store::open(&dir).unwrap().store;
     commit(&mut store, &[(b"a", b"1"), (b"b", b"2")]);
     commit(&mut store, &[(b"a", b"3"), (b"c", b"")]);
-    assert_eq!(store.verify().unwrap(), (4, vec![]), "three records and the store's own");
+    assert_eq!(store.verify().unwrap(), (3, vec![]));
     store.close().unwrap();
 
     let opened = Store::open(&dir).unwrap();
@@ -111,12 +111,9 @@ fn a_broken_snapshot_is_set_aside_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_torn_record_is_set_aside_and_the_others_are_kept() {
+fn a_record_with_a_flipped_bit_is_set_aside_and_the_others_are_kept() {
     let (_scratch, dir) = filled(10);
-    let open = open_sled(&dir).unwrap();
-    let whole = open.db.get(key(3)).unwrap().unwrap();
-    open.db.insert(key(3), &whole[..whole.len() / 2]).unwrap();
-    close(&dir, open).unwrap();
+    overwrite(&dir, &key(3), |value| value[7] ^= 1);
 
     let opened = Store::open(&dir).unwrap();
 
@@ -124,6 +121,62 @@ fn a_torn_record_is_set_aside_and_the_others_are_kept() {
     assert_eq!(opened.set_aside, [key(3)]);
     let kept: Vec<_> = expected(10).into_iter().filter(|(k, _)| *k != key(3)).collect();
     assert_eq!(pairs(&opened.records), kept);
+}
+
+#[test]
+fn a_store_with_a_torn_record_is_not_believed() {
+    let (_scratch, dir) = filled(10);
+    overwrite(&dir, &key(3), |value| value.truncate(value.len() / 2));
+    assert_replaced(&Store::open(&dir).unwrap());
+}
+
+#[test]
+fn a_store_with_an_older_record_is_not_believed() {
+    let (_scratch, dir) = filled(10);
+    let mut store = Store::open(&dir).unwrap().store;
+    commit(&mut store, &[(&key(3), b"newer")]);
+    store.close().unwrap();
+    overwrite(&dir, &key(3), |value| seal(&key(3), &payload(3), value));
+    assert_replaced(&Store::open(&dir).unwrap());
+}
+
+#[test]
+fn a_store_that_is_behind_its_tip_is_not_believed() {
+    let (_scratch, dir) = filled(10);
+    let earlier = fs::read(dir.join(DB)).unwrap();
+    let mut store = Store::open(&dir).unwrap().store;
+    commit(&mut store, &[(b"a", b"1")]);
+    store.close().unwrap();
+    folder::set_snapshots_aside(&dir).unwrap();
+    fs::write(dir.join(DB), earlier).unwrap();
+    assert_replaced(&Store::open(&dir).unwrap());
+}
+
+#[test]
+fn without_a_tip_a_store_is_believed() {
+    let (_scratch, dir) = filled(10);
+    fs::remove_file(dir.join(mark::TIP)).unwrap();
+    let opened = Store::open(&dir).unwrap();
+    assert_eq!(opened.condition, Condition::Kept);
+    assert_eq!(pairs(&opened.records), expected(10));
+}
+
+/// Changes a stored value behind the store's back.
+fn overwrite(dir: &Path, key: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
+    let open = open_sled(dir).unwrap();
+    let mut value = open.db.get(key).unwrap().unwrap().to_vec();
+    change(&mut value);
+    open.db.insert(key, value).unwrap();
+    close(dir, open).unwrap();
+}
+
+fn assert_replaced(opened: &Opened) {
+    assert!(
+        matches!(&opened.condition, Condition::Replaced { moved_to } if moved_to.join("conf").exists()),
+        "{:?}",
+        opened.condition
+    );
+    assert!(opened.records.is_empty());
 }
 
 #[test]
@@ -146,7 +199,7 @@ fn a_store_that_comes_up_empty_counts_as_lost() {
     open.db.remove(MARK).unwrap();
     close(&dir, open).unwrap();
     let opened = Store::open(&dir).unwrap();
-    assert!(matches!(&opened.condition, Condition::Replaced { moved_to } if moved_to.join(DB).exists()));
+    assert_replaced(&opened);
 }
 
 #[test]
@@ -154,39 +207,63 @@ fn a_store_without_its_main_file_is_replaced() {
     let (_scratch, dir) = filled(10);
     fs::remove_file(dir.join(DB)).unwrap();
     let opened = Store::open(&dir).unwrap();
-    assert!(matches!(&opened.condition, Condition::Replaced { moved_to } if moved_to.join("conf").exists()));
-    assert!(opened.records.is_empty());
+    assert_replaced(&opened);
 }
 
-/// Whatever a flipped byte hits, nothing false comes out and the node starts.
+/// Whatever a flipped byte hits: the store is as it was, or is told to be damaged. (Without the mark, one byte in five
+/// brought back old records without a word.)
 #[test]
-fn a_flipped_byte_never_becomes_a_record() {
-    let (_scratch, dir) = filled(2_000);
-    let pristine = fs::read(dir.join(DB)).unwrap();
-    let expected = expected(2_000);
-    for at in (0..pristine.len()).step_by(pristine.len() / 24) {
+fn a_flipped_byte_brings_back_nothing_old() {
+    let (scratch, dir) = filled(0);
+    let mut latest = BTreeMap::new();
+    let mut store = Store::open(&dir).unwrap().store;
+    for round in 0..400 {
+        let entries: Vec<_> = (0..32).map(|n| (key((round * 37 + n * n) % 800), payload(round))).collect();
+        store.commit(entries.iter().map(|(key, payload)| (key.as_slice(), payload.as_slice()))).unwrap();
+        latest.extend(entries);
+    }
+    store.close().unwrap();
+    let latest: Vec<_> = latest.into_iter().collect();
+    let pristine = scratch.path().join("pristine");
+    copy(&dir, &pristine);
+    let length = fs::metadata(dir.join(DB)).unwrap().len();
+    let mut replaced = 0;
+    let headers = (0..length).step_by(512 << 10).map(|segment| segment + 5);
+    for at in headers.chain((0..length).step_by(300_007)) {
         flip(&dir.join(DB), at);
         let opened = Store::open(&dir).unwrap();
-        for pair in pairs(&opened.records) {
-            assert!(expected.binary_search(&pair).is_ok(), "flip at {at}: {pair:?} was never written");
+        match &opened.condition {
+            Condition::Kept => assert_eq!(pairs(&opened.records), latest, "flip at {at}"),
+            Condition::Replaced { moved_to } => {
+                fs::remove_dir_all(moved_to).unwrap();
+                replaced += 1;
+            }
+            Condition::Fresh => panic!("flip at {at}: the store was not seen"),
         }
         opened.store.close().unwrap();
-        restore(&dir, &pristine);
+        fs::remove_dir_all(&dir).unwrap();
+        copy(&pristine, &dir);
     }
+    assert!(replaced > 0, "no flip hit anything");
 }
 
-fn flip(path: &Path, at: usize) {
+fn flip(path: &Path, at: u64) {
     let file = File::options().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
-    file.read_exact_at(&mut byte, at as u64).unwrap();
-    file.write_all_at(&[byte[0] ^ 0x10], at as u64).unwrap();
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
 }
 
-fn restore(dir: &Path, db: &[u8]) {
-    fs::remove_dir_all(dir).unwrap();
-    folder::create(dir).unwrap();
-    fs::write(dir.join(DB), db).unwrap();
-    fs::create_dir(dir.join("blobs")).unwrap();
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
 }
 
 #[test]
@@ -205,13 +282,25 @@ fn a_large_value_survives_reopening() {
 }
 
 #[test]
-fn reopening_checks_what_was_durable() {
+fn a_store_works_on_after_reopening() {
     let (_scratch, dir) = filled(3);
     let mut store = Store::open(&dir).unwrap().store;
-    store.reopen([(key(1).as_slice(), payload(1).as_slice())].into_iter()).unwrap();
-    commit(&mut store, &[(b"after", b"it works")]);
-    let error = store.reopen([(b"after".as_slice(), b"something else".as_slice())].into_iter()).unwrap_err();
-    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    commit(&mut store, &[(b"before", b"1")]);
+    store.reopen().unwrap();
+    commit(&mut store, &[(b"after", b"2")]);
+    store.close().unwrap();
+    assert_eq!(Store::open(&dir).unwrap().records.len(), 5);
+}
+
+#[test]
+fn reopening_notices_what_is_gone() {
+    let (_scratch, dir) = filled(3);
+    let mut store = Store::open(&dir).unwrap().store;
+    let db = store.open.as_ref().unwrap().db.clone();
+    db.remove(key(1)).unwrap();
+    drop(db);
+    let error = store.reopen().unwrap_err();
+    assert!(error.to_string().contains("old or missing"), "{error}");
     let error = store.commit([(b"x".as_slice(), b"y".as_slice())].into_iter()).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "a store that failed to reopen takes nothing: {error}");
 }

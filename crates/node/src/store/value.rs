@@ -19,13 +19,18 @@ pub(super) enum Unsealed<'a> {
     Newer(u8),
 }
 
-/// Appends the value for `payload` under `key` to `out`.
+/// Makes `out` the value for `payload` under `key`.
 pub(super) fn seal(key: &[u8], payload: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
+    out.clear();
     out.push(VERSION);
     out.extend_from_slice(payload);
-    let checksum = checksum(key, &out[start..]);
+    let checksum = checksum(key, out);
     out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// The checksum that `value` carries, right or not; zero if it is too short for one.
+pub(super) fn stored_checksum(value: &[u8]) -> u32 {
+    value.last_chunk::<CHECKSUM>().map_or(0, |stored| u32::from_le_bytes(*stored))
 }
 
 /// The payload in `value`, which was read from under `key`.

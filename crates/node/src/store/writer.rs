@@ -14,7 +14,6 @@ use super::folder::Space;
 use super::{Store, StoreError};
 use crate::clock::Clock;
 use standfast_core::id::Sequence;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -96,7 +95,6 @@ impl StoreThread {
             batches,
             stop: Arc::clone(&stop),
             group: Vec::new(),
-            last: Vec::new(),
             low: false,
             reopened: false,
         };
@@ -124,20 +122,19 @@ impl StoreThread {
 /// What the thread needs of a store; tests put a failing one in its place.
 trait Disk: Send + 'static {
     fn commit(&mut self, group: &[Batch]) -> Result<(), StoreError>;
-    fn reopen(&mut self, last: &[Batch]) -> Result<(), StoreError>;
+    fn reopen(&mut self) -> Result<(), StoreError>;
     fn space(&mut self) -> Result<Space, StoreError>;
     fn close(self) -> Result<(), StoreError>;
 }
 
 impl Disk for Store {
     fn commit(&mut self, group: &[Batch]) -> Result<(), StoreError> {
-        Self::commit(self, entries(group))
+        let entries = group.iter().flat_map(|batch| &batch.entries);
+        Self::commit(self, entries.map(|(key, payload)| (key.as_slice(), payload.as_slice())))
     }
 
-    fn reopen(&mut self, last: &[Batch]) -> Result<(), StoreError> {
-        // Of two records with the same key the later one stays, and only that one is to be found.
-        let latest: BTreeMap<&[u8], &[u8]> = entries(last).collect();
-        Self::reopen(self, latest.into_iter())
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        Self::reopen(self)
     }
 
     fn space(&mut self) -> Result<Space, StoreError> {
@@ -149,10 +146,6 @@ impl Disk for Store {
     }
 }
 
-fn entries(group: &[Batch]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    group.iter().flat_map(|batch| &batch.entries).map(|(key, payload)| (key.as_slice(), payload.as_slice()))
-}
-
 struct Writer<D, R> {
     disk: D,
     clock: Clock,
@@ -161,8 +154,6 @@ struct Writer<D, R> {
     stop: Arc<AtomicBool>,
     /// Being committed.
     group: Vec<Batch>,
-    /// Committed before it, to be looked for after a failure.
-    last: Vec<Batch>,
     low: bool,
     /// Whether the one reopening after an error has been used up.
     reopened: bool,
@@ -182,7 +173,6 @@ impl<D: Disk, R: FnMut(Report)> Writer<D, R> {
             if let Some(batch) = self.group.last() {
                 (self.report)(Report::Persisted { sequence: batch.sequence, records, took });
             }
-            mem::swap(&mut self.last, &mut self.group);
             self.watch_space();
         }
         self.disk.close()
@@ -218,7 +208,7 @@ impl<D: Disk, R: FnMut(Report)> Writer<D, R> {
             if full && !self.wait_for_space() {
                 return false;
             }
-            match self.disk.reopen(&self.last).and_then(|()| self.disk.commit(&self.group)) {
+            match self.disk.reopen().and_then(|()| self.disk.commit(&self.group)) {
                 Ok(()) => break,
                 Err(again) => error = again,
             }
@@ -285,9 +275,8 @@ mod tests {
             next(&mut self.commits)
         }
 
-        fn reopen(&mut self, last: &[Batch]) -> Result<(), StoreError> {
-            let sequences: Vec<_> = last.iter().map(|batch| batch.sequence.0).collect();
-            self.calls.send(format!("reopen, looking for {sequences:?}")).unwrap();
+        fn reopen(&mut self) -> Result<(), StoreError> {
+            self.calls.send("reopen".into()).unwrap();
             next(&mut self.reopens)
         }
 
@@ -391,7 +380,7 @@ mod tests {
         bench.thread.close().unwrap();
         assert_eq!(rest(bench.reports), ["failing", "recovered", "persisted 2 with 1"]);
         let calls = rest(bench.calls);
-        assert_eq!(calls, ["commit [1]", "commit [2]", "reopen, looking for [1]", "commit [2]", "close"]);
+        assert_eq!(calls, ["commit [1]", "commit [2]", "reopen", "commit [2]", "close"]);
     }
 
     #[test]
