@@ -8,7 +8,7 @@
 mod wanted;
 
 use super::option::{OptionLayers, code, seconds};
-use super::query::{Kind, Query};
+use super::query::Query;
 use crate::configuration::Boot;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -210,7 +210,7 @@ fn write_trailing(answer: &Answer<'_>, query: &Query, out: &mut Vec<u8>) {
             write_option(out, code::SUBNET_SELECTION, &subnet.octets());
         }
     }
-    if let Some(id) = query.client_id_option.as_ref().filter(|_| query.kind != Kind::Bootp) {
+    if let Some(id) = &query.client_id_option {
         write_option(out, code::CLIENT_ID, id);
     }
     if let Some(information) = &query.relay_information {
