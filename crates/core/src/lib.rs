@@ -1,6 +1,6 @@
 //! The whole protocol as one deterministic value: scopes, leases, DHCP answers, replication, failover.
 //!
-//! `Node` is handed time, packets and peer messages, and says what must be done. It never reads a clock,
+//! [`Node`](node::Node) is handed time, packets and peer messages, and says what must be done. It never reads a clock,
 //! never waits and never does I/O; a driver does that in the real world and a simulator in a made-up one.
 
 #![forbid(unsafe_code)]
@@ -8,12 +8,15 @@
 
 pub mod configuration;
 pub mod dhcp;
+mod effects;
 pub mod event;
 pub mod failover;
 pub mod id;
 pub mod input;
 pub mod lease;
 pub mod message;
+pub mod node;
 pub mod output;
+mod peer;
 pub mod stored;
 pub mod time;

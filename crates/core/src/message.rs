@@ -68,6 +68,8 @@ pub struct Hello {
     pub wall: Wall,
     /// The receiver as the sender's store remembers it.
     pub remembered: Option<Remembered>,
+    /// What the sender calls itself towards clients, on any of its links.
+    pub server_identifiers: Vec<Ipv4Addr>,
     /// The relationships that the sender shares with the receiver.
     pub pairs: Vec<PairHello>,
 }
@@ -98,12 +100,14 @@ pub struct PairHello {
     pub partner_down_since: Option<Remaining>,
     /// Whether the sender's store holds nothing it can rely on.
     pub lost: bool,
+    /// Whether the sender wants every record, because it lost its store or could not read all of it.
+    pub wants_everything: bool,
     /// Whether the sender has restarted since the two were last in normal.
     pub restarted: bool,
     /// Whether the sender has served at any time since the two were last in normal.
     pub served: bool,
-    /// How long after the end of the sync the sender must still hold back, if it lost its store.
-    pub embargo: Option<Remaining>,
+    /// Whether the cluster was declared new and the two have never been in normal.
+    pub new: bool,
 }
 
 /// Messages of one relationship.
@@ -150,6 +154,8 @@ pub enum PairMessage {
     HandOver {
         /// The new epoch, of the receiver's slot.
         epoch: Epoch,
+        /// Whether an operator asked for it, so that no automatic failback undoes it.
+        by_operator: bool,
     },
     /// The sender answers from now on, in this epoch.
     TookOver {
@@ -158,7 +164,7 @@ pub enum PairMessage {
     },
     /// Please hand over to me.
     RequestHandOver {
-        /// Whether an operator asked; an automatic failback undoes only what was automatic.
+        /// Whether an operator asked for it.
         by_operator: bool,
     },
     /// The sender stops cleanly: it serves no more, and everything it granted is taken.

@@ -3,14 +3,18 @@
 //! Everything here is a pure function of its arguments. Nothing here decides whether this node may speak: that gate
 //! stands before any of it is called.
 
+pub mod answer;
 pub mod class;
 pub mod credentials;
 pub mod destination;
 pub mod encode;
 pub mod identifier;
+pub(crate) mod offers;
 pub mod option;
 pub mod parameters;
+pub mod pending;
 pub mod query;
+pub(crate) mod reply;
 pub mod reservation;
 pub mod selection;
 

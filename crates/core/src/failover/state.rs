@@ -54,7 +54,7 @@ pub enum State {
     },
     /// Contact is lost, or regained and not yet in step.
     CommunicationsInterrupted {
-        /// `Deactivated` only while an operator's pause holds back the promotion.
+        /// A standby is deactivated until the loss of contact is confirmed, or an operator's pause ends.
         role: Role,
         /// When it was entered.
         since: Instant,
@@ -70,6 +70,10 @@ pub enum State {
     Leaving {
         /// When to stop without an answer.
         until: Instant,
+        /// Whether this node was the active one.
+        was_active: bool,
+        /// How far it has come.
+        step: LeavingStep,
     },
 }
 
@@ -108,7 +112,21 @@ pub enum Role {
     /// It answers.
     Active,
     /// It is silent.
-    Deactivated,
+    Deactivated {
+        /// When it is promoted, unless contact is regained.
+        until: Instant,
+    },
+}
+
+/// How far a clean stop has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeavingStep {
+    /// Waiting until everything granted is taken.
+    Draining,
+    /// The partner has been told.
+    Told,
+    /// Nothing is left to do.
+    Done,
 }
 
 /// How far a switchover has come, on the node that is in normal.

@@ -4,10 +4,11 @@ use crate::id::{Epoch, Sequence, Slot};
 use crate::time::{Instant, Remaining};
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// Option 61 if present and not empty, else hardware type and address (RFC 2131 section 4.2). At most 255 bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId(Box<[u8]>);
+pub struct ClientId(Arc<[u8]>);
 
 impl ClientId {
     /// The identifier a client sent in option 61, byte for byte.
@@ -191,6 +192,29 @@ impl Lease {
             potential_expires_in: self.potential_expiry.remaining(now),
             version: self.version,
             epoch: self.epoch,
+        }
+    }
+}
+
+impl LeaseRecord {
+    /// The lease on the receiver's clock, as the partner holds it.
+    #[must_use]
+    pub fn to_lease(&self, now: Instant) -> Lease {
+        let expiry = self.expires_in.from(now);
+        Lease {
+            address: self.address,
+            state: self.state,
+            client: self.client.clone(),
+            hardware: self.hardware,
+            hostname: self.hostname.clone(),
+            expiry,
+            potential_expiry: self.potential_expires_in.from(now).max(expiry),
+            // Whoever sent it knows it.
+            acked_expiry: if self.state == LeaseState::Bound { expiry } else { Instant::NEVER },
+            version: self.version,
+            epoch: self.epoch,
+            taken: true,
+            sequence: Sequence(0),
         }
     }
 }

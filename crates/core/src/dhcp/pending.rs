@@ -1,0 +1,36 @@
+//! An answer on its way: what is kept of a request while its reply waits.
+
+use super::credentials::{Credentials, RelayTrust};
+use super::query::{Delivery, Query};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// A request, and how it came in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pending {
+    /// What the client sent.
+    pub query: Query,
+    /// The link it came in by.
+    pub link: u32,
+    /// Who sent the datagram.
+    pub source: SocketAddrV4,
+    /// To which address.
+    pub destination: Ipv4Addr,
+    /// How it was addressed.
+    pub delivery: Delivery,
+    /// Whether option 82 counts.
+    pub relay: RelayTrust,
+    /// Option 118 chose the scope.
+    pub subnet_selected: bool,
+    /// Position of the scope in the configuration.
+    pub scope: usize,
+    /// The answer binds at once (RFC 4039).
+    pub rapid_commit: bool,
+}
+
+impl Pending {
+    /// What the client shows of itself.
+    #[must_use]
+    pub fn credentials(&self) -> Credentials<'_> {
+        Credentials::new(&self.query, self.relay)
+    }
+}

@@ -1,0 +1,153 @@
+//! What one call of the core brings about, and the gate that makes it durable before it is visible.
+//!
+//! A message to a partner waits until every write that came before it is persisted, and leaves in order: nobody has to
+//! remember which record a message rests on. Heartbeats and batches do not wait: they say only what is persisted.
+
+use crate::event::{Code, Event};
+use crate::failover::granting::Settled;
+use crate::id::{Epoch, NodeName, RelationshipName, Sequence, Session};
+use crate::input::Request;
+use crate::lease::record::Lease;
+use crate::message::{PairMessage, PeerMessage};
+use crate::output::{CommandResult, Outgoing, Outputs, StoredRecord, Write};
+use crate::time::{Instant, Now};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Where everything that must happen is collected.
+#[derive(Debug)]
+pub(crate) struct Effects {
+    /// This turn's reading of the clocks.
+    pub(crate) now: Now,
+    /// Time that passed while the node did not run and that nobody has confirmed.
+    pub(crate) unconfirmed: Duration,
+    /// Whether the store takes writes.
+    pub(crate) store_works: bool,
+    /// Everything up to here is durable.
+    pub(crate) persisted: Sequence,
+    last: Sequence,
+    gated: VecDeque<(Sequence, Gated)>,
+    pub(crate) outputs: Outputs,
+    /// Replies that may leave now.
+    pub(crate) settled: Vec<Settled>,
+}
+
+#[derive(Debug)]
+enum Gated {
+    Message(Outgoing),
+    Answer(Request, CommandResult),
+}
+
+impl Effects {
+    pub(crate) fn new(now: Now, unconfirmed: Duration, last: Sequence) -> Self {
+        Self {
+            now,
+            unconfirmed,
+            store_works: true,
+            persisted: last,
+            last,
+            gated: VecDeque::new(),
+            outputs: Outputs::default(),
+            settled: Vec::new(),
+        }
+    }
+
+    /// The instant of this turn, by which promises are made and timers run.
+    pub(crate) fn instant(&self) -> Instant {
+        self.now.instant
+    }
+
+    /// An instant that has surely been reached, by which an address may be given to someone else.
+    pub(crate) fn certain(&self) -> Instant {
+        self.now.instant - self.unconfirmed
+    }
+
+    /// The number of the last write.
+    pub(crate) fn last(&self) -> Sequence {
+        self.last
+    }
+
+    /// The number that the next write will have.
+    pub(crate) fn next(&self) -> Sequence {
+        Sequence(self.last.0 + 1)
+    }
+
+    /// Whether a write is durable.
+    pub(crate) fn is_persisted(&self, sequence: Sequence) -> bool {
+        sequence <= self.persisted
+    }
+
+    /// Numbers a record and has it stored.
+    pub(crate) fn write(&mut self, record: StoredRecord) -> Sequence {
+        self.last = self.next();
+        self.outputs.writes.push(Write { sequence: self.last, record });
+        self.last
+    }
+
+    /// Numbers a lease and has it stored; returns it with its number.
+    pub(crate) fn write_lease(&mut self, relationship: &RelationshipName, mut lease: Lease) -> Lease {
+        lease.sequence = self.next();
+        self.write(StoredRecord::Lease(relationship.clone(), lease.clone()));
+        lease
+    }
+
+    /// Sends what rests on nothing but what is persisted already.
+    pub(crate) fn send_now(&mut self, to: &NodeName, session: Session, message: PeerMessage) {
+        self.outputs.messages.push(Outgoing { to: to.clone(), session, message });
+    }
+
+    /// Sends once everything written so far is durable.
+    pub(crate) fn send(&mut self, to: &NodeName, session: Session, message: PeerMessage) {
+        self.gate(Gated::Message(Outgoing { to: to.clone(), session, message }));
+    }
+
+    /// Sends a message of one relationship once everything written so far is durable.
+    pub(crate) fn send_pair(&mut self, to: &NodeName, session: Session, pair: &RelationshipName, message: PairMessage) {
+        self.send(to, session, PeerMessage::Pair(pair.clone(), message));
+    }
+
+    /// Answers an operator once everything written so far is durable.
+    pub(crate) fn answer(&mut self, request: Request, result: CommandResult) {
+        self.gate(Gated::Answer(request, result));
+    }
+
+    /// Tells operators.
+    pub(crate) fn event(
+        &mut self,
+        code: Code,
+        pair: Option<(&RelationshipName, Epoch)>,
+        what: impl Into<String>,
+        evidence: impl Into<String>,
+    ) {
+        self.outputs.events.push(Event {
+            code,
+            relationship: pair.map(|(name, _)| name.clone()),
+            epoch: pair.map(|(_, epoch)| epoch),
+            what: what.into(),
+            evidence: evidence.into(),
+        });
+    }
+
+    /// Ends the session with a peer.
+    pub(crate) fn disconnect(&mut self, peer: &NodeName) {
+        if !self.outputs.disconnects.contains(peer) {
+            self.outputs.disconnects.push(peer.clone());
+        }
+    }
+
+    /// Everything up to `sequence` is durable: what waited for it leaves.
+    pub(crate) fn persist(&mut self, sequence: Sequence) {
+        self.persisted = self.persisted.max(sequence);
+        while let Some((_, gated)) = self.gated.pop_front_if(|(after, _)| *after <= self.persisted) {
+            match gated {
+                Gated::Message(message) => self.outputs.messages.push(message),
+                Gated::Answer(request, result) => self.outputs.answers.push((request, result)),
+            }
+        }
+    }
+
+    fn gate(&mut self, gated: Gated) {
+        self.gated.push_back((self.last, gated));
+        self.persist(self.persisted);
+    }
+}

@@ -1,0 +1,383 @@
+//! Promises to clients: extending, allocating, and waiting for the partner before the client hears.
+//!
+//! The expiry told to a client is at most `max(acked_expiry, now) + MCLT`, unless the partner takes the longer one
+//! first. So in normal a reply is held until its record is persisted here and taken by the partner, and after
+//! `replication_deadline` it leaves with the bounded lease instead.
+
+use super::relationship::Relationship;
+use super::state::State;
+use crate::dhcp::pending::Pending;
+use crate::effects::Effects;
+use crate::event::Code;
+use crate::id::Sequence;
+use crate::lease::record::{ClientId, HardwareAddress, Lease, LeaseRecord, LeaseState, Version};
+use crate::message::PairMessage;
+use crate::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// A client and what it wants.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    pub(crate) address: Ipv4Addr,
+    pub(crate) client: ClientId,
+    pub(crate) hardware: HardwareAddress,
+    pub(crate) hostname: Box<[u8]>,
+    /// The lease time that the configuration gives this client.
+    pub(crate) duration: Duration,
+}
+
+/// Why a client may not have an address now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// It is another client's, which may be using it.
+    HeldByAnother,
+    /// Someone else was found to use it.
+    Declined,
+    /// The lease on it is over and not agreed free.
+    NotYetFree,
+    /// Its home is the partner, which cannot be asked.
+    HomeElsewhere,
+    /// This node lost what it knew and holds back.
+    HeldBack,
+}
+
+/// How a client may have an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Right {
+    /// It has it already.
+    Extend,
+    /// It is free and at home, or the partner is down.
+    Allocate,
+    /// It is free, and its home must be asked.
+    Ask,
+}
+
+/// Replies that wait for a write or for the partner.
+#[derive(Debug, Default)]
+pub(crate) struct HeldReplies {
+    by_address: BTreeMap<Ipv4Addr, Held>,
+    /// When each is given up on or sent with the bounded lease.
+    by_time: BTreeSet<(Instant, Ipv4Addr)>,
+    /// Those that wait for nothing but a write.
+    by_write: BTreeSet<(Sequence, Ipv4Addr)>,
+}
+
+#[derive(Debug)]
+struct Held {
+    client: ClientId,
+    /// The lease time, once the partner has taken it.
+    full: Duration,
+    /// The expiry that may be promised without the partner.
+    bounded: Instant,
+    waits_for: WaitsFor,
+    until: Instant,
+    pending: Box<Pending>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum WaitsFor {
+    /// This write; then the reply leaves with the full lease if `full`.
+    Write { sequence: Sequence, full: bool },
+    /// The partner, to take this write.
+    Taken { sequence: Sequence },
+    /// The partner's answer to this ask.
+    Answer { ask: u64 },
+}
+
+/// A reply that may leave, or that became a NAK.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// The client has the address for so long.
+    Granted { address: Ipv4Addr, lease: Duration, pending: Box<Pending> },
+    /// The home did not give the address.
+    Refused { pending: Box<Pending> },
+}
+
+impl HeldReplies {
+    /// When the next one is due.
+    pub(crate) fn next_give_up(&self) -> Option<Instant> {
+        self.by_time.first().map(|&(at, _)| at)
+    }
+
+    /// Whether a grant of the address is under way.
+    pub(crate) fn is_pending(&self, address: Ipv4Addr) -> bool {
+        self.by_address.contains_key(&address)
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_address.is_empty()
+    }
+
+    /// Drops everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whoever waits for the partner is due now.
+    pub(crate) fn partner_went_away(&mut self, now: Instant) {
+        let due: Vec<Ipv4Addr> = self.by_time.iter().map(|&(_, address)| address).collect();
+        for address in due {
+            if let Some(held) = self.take(address) {
+                self.insert(address, Held { until: now, ..held });
+            }
+        }
+    }
+
+    /// The record changed in a merge: the reply stands only if its client still has the address.
+    pub(crate) fn recheck(&mut self, address: Ipv4Addr, client: Option<&ClientId>) {
+        let stands = |held: &Held| matches!(held.waits_for, WaitsFor::Answer { .. }) || Some(&held.client) == client;
+        if self.by_address.get(&address).is_some_and(|held| !stands(held)) {
+            self.take(address);
+        }
+    }
+
+    /// The client asks again while its home is being asked: the answer goes to its later request.
+    fn replace_asking(&mut self, wish: &Wish, pending: &Pending) -> bool {
+        match self.by_address.get_mut(&wish.address) {
+            Some(held) if held.client == wish.client && matches!(held.waits_for, WaitsFor::Answer { .. }) => {
+                held.pending = Box::new(pending.clone());
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    fn insert(&mut self, address: Ipv4Addr, held: Held) {
+        self.take(address);
+        match held.waits_for {
+            WaitsFor::Write { sequence, .. } => {
+                self.by_write.insert((sequence, address));
+            }
+            WaitsFor::Taken { .. } | WaitsFor::Answer { .. } => {
+                self.by_time.insert((held.until, address));
+            }
+        }
+        self.by_address.insert(address, held);
+    }
+
+    fn take(&mut self, address: Ipv4Addr) -> Option<Held> {
+        let held = self.by_address.remove(&address)?;
+        self.by_time.remove(&(held.until, address));
+        if let WaitsFor::Write { sequence, .. } = held.waits_for {
+            self.by_write.remove(&(sequence, address));
+        }
+        Some(held)
+    }
+}
+
+impl Relationship {
+    /// By what right a client may have an address from this node now.
+    pub(crate) fn right_to(&self, address: Ipv4Addr, client: &ClientId, fx: &Effects) -> Result<Right, Refusal> {
+        let lease = self.table.get(address);
+        match lease.map(|lease| (lease, lease.state)) {
+            Some((lease, LeaseState::Bound | LeaseState::Ended)) if lease.client == *client => {
+                if self.may_extend(lease, fx) { Ok(Right::Extend) } else { Err(Refusal::HeldBack) }
+            }
+            Some((lease, LeaseState::Bound)) if lease.is_live(fx.certain()) => Err(Refusal::HeldByAnother),
+            Some((lease, LeaseState::Declined)) if lease.is_live(fx.certain()) => Err(Refusal::Declined),
+            Some((_, LeaseState::Bound | LeaseState::Ended | LeaseState::Declined)) => Err(Refusal::NotYetFree),
+            Some((_, LeaseState::Free)) | None => self.right_to_free(address, lease, fx),
+        }
+    }
+
+    fn right_to_free(&self, address: Ipv4Addr, lease: Option<&Lease>, fx: &Effects) -> Result<Right, Refusal> {
+        if self.is_held_back(address, fx) {
+            return Err(Refusal::HeldBack);
+        }
+        let agreed = lease.is_none_or(|lease| lease.taken);
+        if self.partner.is_none() {
+            return Ok(Right::Allocate);
+        }
+        if self.table.is_home(address) && agreed {
+            return Ok(Right::Allocate);
+        }
+        if self.partner_down().is_some() {
+            let over = self.partner_down_wait_is_over(lease, fx);
+            return if over { Ok(Right::Allocate) } else { Err(Refusal::NotYetFree) };
+        }
+        if self.table.is_home(address) {
+            return Err(Refusal::NotYetFree);
+        }
+        if self.may_draw_on_partner() { Ok(Right::Ask) } else { Err(Refusal::HomeElsewhere) }
+    }
+
+    /// How long a client would be promised an address if it asked now and the partner took it in time.
+    pub(crate) fn lease_to_offer(
+        &self,
+        address: Ipv4Addr,
+        client: &ClientId,
+        duration: Duration,
+        fx: &Effects,
+    ) -> Duration {
+        if self.waits_for_partner() || self.leads_freely() {
+            return duration;
+        }
+        self.bounded(self.table.get(address), client, duration, fx).since(fx.instant())
+    }
+
+    /// Promises an address to a client, by a right that it has; the reply leaves when it may.
+    pub(crate) fn grant(&mut self, right: Right, wish: &Wish, pending: Box<Pending>, fx: &mut Effects) {
+        if right == Right::Ask && self.held.replace_asking(wish, &pending) {
+            return;
+        }
+        let now = fx.instant();
+        let before = self.table.get(wish.address);
+        let bounded = self.bounded(before, &wish.client, wish.duration, fx);
+        let wanted = now + wish.duration;
+        let until = now + self.settings.replication_deadline;
+        let waits = right == Right::Ask || self.waits_for_partner();
+        let expiry = if waits || self.leads_freely() { wanted } else { bounded };
+        let lease = Lease {
+            address: wish.address,
+            state: LeaseState::Bound,
+            client: wish.client.clone(),
+            hardware: wish.hardware,
+            hostname: wish.hostname.clone(),
+            expiry,
+            potential_expiry: before.map_or(expiry, |lease| lease.potential_expiry.max(expiry)),
+            acked_expiry: acked(before, &wish.client),
+            version: before.map_or(Version::default(), |lease| lease.version),
+            epoch: self.epoch,
+            taken: false,
+            sequence: Sequence(0),
+        };
+        let waits_for = if right == Right::Ask {
+            WaitsFor::Answer { ask: self.ask(&lease, fx) }
+        } else {
+            self.change(lease, fx);
+            let sequence = fx.last();
+            if waits { WaitsFor::Taken { sequence } } else { WaitsFor::Write { sequence, full: expiry == wanted } }
+        };
+        let held = Held { client: wish.client.clone(), full: wish.duration, bounded, waits_for, until, pending };
+        self.held.insert(wish.address, held);
+    }
+
+    /// Ends a lease early: its client, or an operator, gave it up.
+    pub(crate) fn end_lease(&mut self, address: Ipv4Addr, fx: &mut Effects) {
+        if let Some(lease) = self.table.get(address).cloned() {
+            self.held.recheck(address, None);
+            self.change(Lease { state: LeaseState::Ended, expiry: lease.expiry.min(fx.instant()), ..lease }, fx);
+        }
+    }
+
+    /// Its client found an address in use: nobody gets it for `time`.
+    pub(crate) fn decline_lease(&mut self, address: Ipv4Addr, time: Duration, fx: &mut Effects) {
+        if let Some(lease) = self.table.get(address).cloned() {
+            self.held.recheck(address, None);
+            let expiry = fx.instant() + time;
+            let potential_expiry = lease.potential_expiry.max(expiry);
+            self.change(Lease { state: LeaseState::Declined, expiry, potential_expiry, ..lease }, fx);
+        }
+    }
+
+    /// The partner's answer to an ask. One that was given up on is ended at once: its client was not told.
+    pub(crate) fn heard_answer(
+        &mut self,
+        number: u64,
+        address: Ipv4Addr,
+        record: Option<LeaseRecord>,
+        fx: &mut Effects,
+    ) {
+        let waits = |held: &Held| held.waits_for == WaitsFor::Answer { ask: number };
+        let held = if self.held.by_address.get(&address).is_some_and(waits) { self.held.take(address) } else { None };
+        let Some(record) = record else {
+            if let Some(held) = held {
+                fx.settled.push(Settled::Refused { pending: held.pending });
+            }
+            return;
+        };
+        self.merge_record(&record, fx);
+        let given = self.table.get(address).is_some_and(|lease| {
+            lease.version == record.version && lease.client == record.client && lease.state == LeaseState::Bound
+        });
+        match held {
+            Some(held) if given => {
+                let sequence = self.table.get(address).map_or(fx.last(), |lease| lease.sequence);
+                self.held.insert(address, Held { waits_for: WaitsFor::Write { sequence, full: true }, ..held });
+                self.settle_persisted(fx);
+            }
+            None if given => self.end_lease(address, fx),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Replies whose write is durable now leave.
+    pub(crate) fn settle_persisted(&mut self, fx: &mut Effects) {
+        while let Some(&(sequence, address)) = self.held.by_write.first()
+            && fx.is_persisted(sequence)
+        {
+            let Some(held) = self.held.take(address) else { return };
+            let full = matches!(held.waits_for, WaitsFor::Write { full: true, .. });
+            let lease = if full { held.full } else { held.bounded.since(fx.instant()) };
+            fx.settled.push(Settled::Granted { address, lease, pending: held.pending });
+        }
+        self.continue_draining(fx);
+    }
+
+    /// The partner has taken the record of an address: its reply leaves with the full lease.
+    pub(crate) fn settle_taken(&mut self, address: Ipv4Addr, fx: &mut Effects) {
+        let Some(lease) = self.table.get(address) else { return };
+        let waits = |held: &Held| held.waits_for == WaitsFor::Taken { sequence: lease.sequence };
+        if self.held.by_address.get(&address).is_some_and(waits)
+            && let Some(held) = self.held.take(address)
+        {
+            fx.settled.push(Settled::Granted { address, lease: held.full, pending: held.pending });
+        }
+    }
+
+    /// Replies that waited for the partner long enough leave with the bounded lease, or not at all.
+    pub(crate) fn settle_overdue(&mut self, fx: &mut Effects) {
+        while let Some(&(until, address)) = self.held.by_time.first()
+            && until <= fx.instant()
+        {
+            let Some(held) = self.held.take(address) else { return };
+            if self.is_connected() && self.lag.missed() {
+                let what = "the partner is lagging: clients get the lease that needs no answer of it";
+                self.event(Code::Lagging, what, "replies missed the replication deadline", fx);
+            }
+            if let WaitsFor::Taken { sequence } = held.waits_for {
+                self.held.insert(address, Held { waits_for: WaitsFor::Write { sequence, full: false }, ..held });
+            }
+        }
+        self.settle_persisted(fx);
+    }
+
+    /// Asks the home for a free address.
+    fn ask(&mut self, lease: &Lease, fx: &mut Effects) -> u64 {
+        let Some(exchange) = self.exchange.as_mut() else { return 0 };
+        let number = exchange.next_ask;
+        exchange.next_ask += 1;
+        self.send(PairMessage::Ask { number, record: lease.to_record(fx.instant()) }, fx);
+        number
+    }
+
+    /// Whether replies wait for the partner to take their record.
+    fn waits_for_partner(&self) -> bool {
+        let takes = match self.state {
+            State::Normal { .. } | State::CommunicationsInterrupted { .. } => self.partner.is_some(),
+            State::Startup { .. } | State::Recover { .. } | State::PartnerDown { .. } | State::Leaving { .. } => false,
+        };
+        takes && self.is_connected() && !self.lag.is_lagging()
+    }
+
+    /// Whether promises need no bound: there is no partner, or there is proof that it does not serve.
+    fn leads_freely(&self) -> bool {
+        self.partner.is_none() || self.partner_down().is_some()
+    }
+
+    /// The latest expiry that may be promised without the partner: `max(acked, now) + MCLT`, or what is wanted.
+    fn bounded(&self, lease: Option<&Lease>, client: &ClientId, duration: Duration, fx: &Effects) -> Instant {
+        let now = fx.instant();
+        // How much of an old acknowledgement is left is not known while the time of a standstill is not.
+        let acked = if fx.unconfirmed.is_zero() { acked(lease, client) } else { Instant::NEVER };
+        (now + duration).min(acked.max(now) + self.settings.mclt)
+    }
+}
+
+/// What the partner knows of this client's expiry.
+fn acked(lease: Option<&Lease>, client: &ClientId) -> Instant {
+    lease.filter(|lease| lease.client == *client).map_or(Instant::NEVER, |lease| lease.acked_expiry)
+}

@@ -1,0 +1,138 @@
+//! The right to answer clients, as a value.
+//!
+//! A [`Serving`] exists only while the relationship is active on this node, its right is durable and the store works.
+//! The functions that change a lease on a client's behalf are its methods and nobody else's: a standby cannot answer
+//! by mistake, and there is no question to forget.
+
+use super::granting::{Refusal, Right, Wish};
+use super::partner_down::Giving;
+use super::relationship::Relationship;
+use super::state::Phase;
+use crate::dhcp::pending::Pending;
+use crate::effects::Effects;
+use crate::id::Slot;
+use crate::lease::record::{ClientId, Lease};
+use crate::lease::table::{LeaseTable, PoolIndex};
+use crate::time::Instant;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// One relationship, active on this node now.
+pub(crate) struct Serving<'a> {
+    pair: &'a mut Relationship,
+    fx: &'a mut Effects,
+}
+
+impl Relationship {
+    /// The right to answer the clients of these scopes, if this node has it.
+    pub(crate) fn serving<'a>(&'a mut self, fx: &'a mut Effects) -> Option<Serving<'a>> {
+        if self.is_serving(fx) { Some(Serving { pair: self, fx }) } else { None }
+    }
+}
+
+impl Serving<'_> {
+    /// Its leases, to look at.
+    pub(crate) fn leases(&self) -> &LeaseTable {
+        &self.pair.table
+    }
+
+    /// This turn's instant.
+    pub(crate) fn now(&self) -> Instant {
+        self.fx.instant()
+    }
+
+    /// Whether what is known here of a lease is evidence against a client: not of an address whose home is the
+    /// partner's, while the partner may be changing it unheard.
+    pub(crate) fn is_evidence(&self, address: Ipv4Addr) -> bool {
+        self.pair.table.is_home(address) || self.pair.state.phase() != Phase::CommunicationsInterrupted
+    }
+
+    /// Whether both nodes are in step, so that an answer to a DISCOVER may bind.
+    pub(crate) fn may_commit_rapidly(&self) -> bool {
+        self.pair.is_normal() || self.pair.partner.is_none()
+    }
+
+    /// By what right a client may have an address now. What is offered to another is not free.
+    pub(crate) fn right_to(&self, address: Ipv4Addr, client: &ClientId) -> Result<Right, Refusal> {
+        if self.pair.offers.is_held_for_another(address, client) {
+            return Err(Refusal::HeldByAnother);
+        }
+        self.pair.right_to(address, client, self.fx)
+    }
+
+    /// The next free address of a pool, of the home that has more of them.
+    pub(crate) fn next_free(&mut self, pool: PoolIndex) -> Option<Ipv4Addr> {
+        let giving = Giving::of(self.pair, self.fx);
+        let own = self.pair.partner.as_ref().map(|_| self.pair.slot);
+        let elsewhere = own.map(Slot::other).filter(|_| self.pair.may_draw_on_partner());
+        let mut homes = vec![own];
+        homes.extend(elsewhere.map(Some));
+        let table = &mut self.pair.table;
+        homes.sort_by_key(|&home| std::cmp::Reverse(table.free_in(pool, home)));
+        homes.into_iter().find_map(|home| {
+            let at_home = home == own;
+            table.next_free(pool, home, giving.certain, |_, lease| giving.may_offer(at_home, lease))
+        })
+    }
+
+    /// How long a client would be promised an address.
+    pub(crate) fn lease_to_offer(&self, address: Ipv4Addr, client: &ClientId, duration: Duration) -> Duration {
+        self.pair.lease_to_offer(address, client, duration, self.fx)
+    }
+
+    /// What a client was offered.
+    pub(crate) fn offered_to(&self, client: &ClientId) -> Option<Ipv4Addr> {
+        self.pair.offers.of_client(client)
+    }
+
+    /// Holds an address for a client.
+    pub(crate) fn hold_offer(&mut self, client: &ClientId, address: Ipv4Addr, hold: Duration) {
+        let freed = self.pair.offers.hold(client, address, self.fx.instant() + hold);
+        freed.into_iter().for_each(|address| self.pair.table.release_offered(address));
+        self.pair.table.hold_offered(address);
+    }
+
+    /// A client chose another server.
+    pub(crate) fn drop_offer(&mut self, client: &ClientId) -> bool {
+        let dropped = self.pair.offers.drop_client(client);
+        dropped.into_iter().for_each(|address| self.pair.table.release_offered(address));
+        dropped.is_some()
+    }
+
+    /// A client that was offered an address here chose the partner: the partner serves.
+    pub(crate) fn saw_partner_serving(&mut self) {
+        self.pair.saw_partner_serving(self.fx);
+    }
+
+    /// Promises an address to a client; the reply leaves when it may.
+    pub(crate) fn grant(&mut self, right: Right, wish: &Wish, pending: Pending) {
+        if let Some(offered) = self.pair.offers.drop_client(&wish.client)
+            && offered != wish.address
+        {
+            self.pair.table.release_offered(offered);
+        }
+        self.pair.grant(right, wish, Box::new(pending), self.fx);
+    }
+
+    /// Ends a lease that its client gave up.
+    pub(crate) fn end_lease(&mut self, address: Ipv4Addr) {
+        self.pair.end_lease(address, self.fx);
+    }
+
+    /// A client found its address in use: nobody gets it for `time`.
+    pub(crate) fn decline_lease(&mut self, address: Ipv4Addr, time: Duration) {
+        self.pair.decline_lease(address, time, self.fx);
+    }
+
+    /// The leases of a client, those that end last first.
+    pub(crate) fn leases_of(&self, client: &ClientId) -> Vec<Lease> {
+        let mut leases: Vec<Lease> = self.pair.table.of_client(client).cloned().collect();
+        leases.sort_by_key(|lease| std::cmp::Reverse(lease.expiry));
+        leases
+    }
+
+    /// Tells operators.
+    pub(crate) fn event(&mut self, code: crate::event::Code, what: String, evidence: &str) {
+        self.pair.event(code, what, evidence, self.fx);
+    }
+}

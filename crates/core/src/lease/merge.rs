@@ -1,0 +1,143 @@
+//! Merging two nodes' records of one address: one pure function, for updates, answers and resynchronisation alike.
+//!
+//! The versions say which of the two has seen the other. Where neither has, only the address's home merges, because
+//! two sides that merge at two instants may never agree; the other side says "not taken" and takes the result. A
+//! result that keeps anything which the sender did not have is a change of its own: it raises the version and must be
+//! taken by the partner in its turn, or one version would have two contents, one of which counts as acknowledged.
+
+use super::record::{Lease, LeaseState};
+use crate::id::Slot;
+use crate::time::Instant;
+use std::time::Duration;
+
+/// Expiries of one version may differ by this much between the nodes, for the time that messages take.
+pub const TRANSIT: Duration = Duration::from_secs(1);
+
+/// Who merges, beside the two records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Merging {
+    /// This instant has surely been reached; leases that end later are live.
+    pub certain: Instant,
+    /// The slot of the node that merges.
+    pub slot: Slot,
+    /// Whether it is the home of the address.
+    pub home: bool,
+    /// Whether this node was in partner-down since the two were last in normal.
+    pub we_were_partner_down: bool,
+    /// Whether the partner was.
+    pub they_were_partner_down: bool,
+}
+
+/// What becomes of this node's record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Merged {
+    /// Nothing: theirs adds nothing.
+    Unchanged,
+    /// Theirs, at the version that they hold.
+    Taken(Lease),
+    /// A change of this node's own, at a raised version.
+    Changed(Lease),
+    /// As `Changed`, and two clients had been told of the address: the one that loses it.
+    Conflict {
+        /// The record that stays.
+        kept: Lease,
+        /// The record of the client that loses.
+        lost: Lease,
+    },
+    /// Nothing: only the home may decide, and this is not it.
+    NotTaken,
+}
+
+/// Merges `theirs`, received just now, into `mine`.
+#[must_use]
+pub fn merge(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
+    if mine.version.has_seen(theirs.version) {
+        return Merged::Unchanged;
+    }
+    if theirs.version.has_seen(mine.version) {
+        return succeed(merging, mine, theirs);
+    }
+    if merging.home { decide(merging, mine, theirs) } else { Merged::NotTaken }
+}
+
+/// Theirs has seen mine.
+fn succeed(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
+    if theirs.state == LeaseState::Free && mine.is_live(merging.certain) {
+        return Merged::Changed(changed(merging, mine, theirs, mine.clone()));
+    }
+    let mut taken = theirs.clone();
+    if mine.client == theirs.client {
+        taken.acked_expiry = taken.acked_expiry.max(mine.acked_expiry);
+    }
+    taken.potential_expiry = taken.potential_expiry.max(mine.potential_expiry);
+    let kept_ours =
+        mine.potential_expiry > merging.certain && mine.potential_expiry > theirs.potential_expiry + TRANSIT;
+    if kept_ours { Merged::Changed(changed(merging, mine, theirs, taken)) } else { Merged::Taken(taken) }
+}
+
+/// Neither has seen the other, and this is the home.
+fn decide(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
+    let (mine_live, theirs_live) = (mine.is_live(merging.certain), theirs.is_live(merging.certain));
+    let same_client = mine.client == theirs.client;
+    let theirs_wins = match (mine_live, theirs_live) {
+        (true, true) if same_client => same_client_prefers_theirs(mine, theirs),
+        (true, true) => two_clients_prefer_theirs(merging, mine, theirs),
+        (true, false) => false,
+        (false, true) => true,
+        (false, false) => ended_prefers_theirs(merging, mine, theirs),
+    };
+    let (winner, loser) = if theirs_wins { (theirs, mine) } else { (mine, theirs) };
+    let mut kept = winner.clone();
+    if same_client && kept.state == LeaseState::Bound && loser.state == LeaseState::Bound {
+        kept.expiry = kept.expiry.max(loser.expiry);
+    }
+    if same_client {
+        kept.acked_expiry = mine.acked_expiry.max(theirs.acked_expiry);
+    }
+    let kept = changed(merging, mine, theirs, kept);
+    let told = |lease: &Lease| lease.state == LeaseState::Bound;
+    if mine_live && theirs_live && !same_client && told(mine) && told(theirs) {
+        return Merged::Conflict { kept, lost: loser.clone() };
+    }
+    Merged::Changed(kept)
+}
+
+/// An address that its own client found in use stays away from everyone; else the longer promise stands.
+fn same_client_prefers_theirs(mine: &Lease, theirs: &Lease) -> bool {
+    match (mine.state == LeaseState::Declined, theirs.state == LeaseState::Declined) {
+        (true, false) => false,
+        (false, true) => true,
+        (true, true) | (false, false) => theirs.expiry > mine.expiry,
+    }
+}
+
+/// Versions never decide between clients: they count changes, not rights.
+fn two_clients_prefer_theirs(merging: Merging, mine: &Lease, theirs: &Lease) -> bool {
+    match (merging.we_were_partner_down, merging.they_were_partner_down) {
+        (true, false) => false,
+        (false, true) => true,
+        (true, true) | (false, false) => later_node_prefers_theirs(merging, mine, theirs),
+    }
+}
+
+/// A lease that ended is not yet agreed free, so it beats Free.
+fn ended_prefers_theirs(merging: Merging, mine: &Lease, theirs: &Lease) -> bool {
+    match (mine.state == LeaseState::Free, theirs.state == LeaseState::Free) {
+        (true, false) => true,
+        (false, true) => false,
+        (true, true) | (false, false) => later_node_prefers_theirs(merging, mine, theirs),
+    }
+}
+
+fn later_node_prefers_theirs(merging: Merging, mine: &Lease, theirs: &Lease) -> bool {
+    (theirs.epoch, merging.slot.other()) > (mine.epoch, merging.slot)
+}
+
+fn changed(merging: Merging, mine: &Lease, theirs: &Lease, kept: Lease) -> Lease {
+    Lease {
+        potential_expiry: mine.potential_expiry.max(theirs.potential_expiry),
+        version: mine.version.joined(theirs.version).raised(merging.slot),
+        taken: false,
+        ..kept
+    }
+}

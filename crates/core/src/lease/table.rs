@@ -1,0 +1,414 @@
+//! The leases of one relationship, with every index that is needed to decide in constant time.
+//!
+//! A lease changes in one place, [`LeaseTable::put`], which keeps the indexes in step.
+
+use super::free::FreeList;
+use super::record::{ClientId, Lease, LeaseState};
+use crate::configuration::{AddressRange, Configuration, Scope};
+use crate::id::{Sequence, Slot};
+use crate::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+/// Which pool of which scope, by their positions in the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct PoolIndex {
+    /// Position of the scope in the configuration.
+    pub scope: usize,
+    /// Position of the pool in the scope.
+    pub pool: usize,
+}
+
+/// A place in the order of expiries.
+pub type Over = (Instant, Ipv4Addr);
+
+/// Leases by address, by client, by expiry, and those that the partner has yet to take.
+#[derive(Debug)]
+pub struct LeaseTable {
+    /// This node's slot; `None` where it serves alone and every address is at home.
+    slot: Option<Slot>,
+    leases: BTreeMap<Ipv4Addr, Lease>,
+    by_client: BTreeSet<(ClientId, Ipv4Addr)>,
+    /// Leases that are not free, by expiry: those at home, and those elsewhere.
+    by_expiry: [BTreeSet<(Instant, Ipv4Addr)>; 2],
+    untaken: BTreeMap<Sequence, Ipv4Addr>,
+    pools: BTreeMap<PoolIndex, PoolState>,
+    /// First address of each scope's subnet, to find the pool of an address.
+    scopes: BTreeMap<Ipv4Addr, ScopeIndex>,
+    /// Whether an address of this node's home that is free but not agreed so may be given away (partner-down).
+    free_without_agreement: bool,
+    /// Addresses whose record could not be read, and until when nobody gets them.
+    unreadable: BTreeMap<Ipv4Addr, Instant>,
+}
+
+#[derive(Debug)]
+struct PoolState {
+    range: AddressRange,
+    lists: BTreeMap<Option<Slot>, FreeList>,
+}
+
+#[derive(Debug)]
+struct ScopeIndex {
+    position: usize,
+    last: Ipv4Addr,
+    exclude: Vec<AddressRange>,
+    reserved: BTreeSet<Ipv4Addr>,
+}
+
+impl LeaseTable {
+    /// An empty table for the scopes at `positions` of the configuration.
+    #[must_use]
+    pub fn new(slot: Option<Slot>, configuration: &Configuration, positions: &[usize]) -> Self {
+        let mut table = Self {
+            slot,
+            leases: BTreeMap::new(),
+            by_client: BTreeSet::new(),
+            by_expiry: [BTreeSet::new(), BTreeSet::new()],
+            untaken: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            scopes: BTreeMap::new(),
+            free_without_agreement: false,
+            unreadable: BTreeMap::new(),
+        };
+        table.index_scopes(configuration, positions);
+        table
+    }
+
+    /// The node has been given its slot.
+    pub fn set_slot(&mut self, slot: Slot) {
+        self.slot = Some(slot);
+        self.index_expiries();
+    }
+
+    /// Uses other scopes, or the same ones with other pools; no lease is lost by it.
+    pub fn reconfigure(&mut self, slot: Option<Slot>, configuration: &Configuration, positions: &[usize]) {
+        self.slot = slot;
+        self.index_expiries();
+        self.index_scopes(configuration, positions);
+        self.fill_lists(false);
+    }
+
+    /// The node of `slot` is the home of the address (its last bit says which).
+    #[must_use]
+    pub fn home(address: Ipv4Addr) -> Slot {
+        if address.to_bits() & 1 == 0 { Slot::Zero } else { Slot::One }
+    }
+
+    /// Whether this node may give the address away alone, as far as homes go.
+    #[must_use]
+    pub fn is_home(&self, address: Ipv4Addr) -> bool {
+        self.slot.is_none_or(|slot| slot == Self::home(address))
+    }
+
+    /// The record of an address; without one it is free and was never used.
+    #[must_use]
+    pub fn get(&self, address: Ipv4Addr) -> Option<&Lease> {
+        self.leases.get(&address)
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Whether there is no record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.leases.is_empty()
+    }
+
+    /// Every record, by address.
+    pub fn iter(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.values()
+    }
+
+    /// The records that name `client`, by address; after an interruption there may be two in a scope.
+    pub fn of_client<'a>(&'a self, client: &ClientId) -> impl Iterator<Item = &'a Lease> {
+        let first = (client.clone(), Ipv4Addr::UNSPECIFIED);
+        let last = (client.clone(), Ipv4Addr::BROADCAST);
+        self.by_client.range(first..=last).filter_map(|(_, address)| self.leases.get(address))
+    }
+
+    /// Puts a record in, in the place of the one that the address had. Unless the partner holds this very version,
+    /// it will be sent.
+    pub fn put(&mut self, lease: Lease) {
+        let address = lease.address;
+        self.unreadable.remove(&address);
+        let by_expiry = usize::from(!self.is_home(address));
+        let before = self.leases.get(&address);
+        if let Some(before) = before {
+            self.untaken.remove(&before.sequence);
+            self.by_expiry[by_expiry].remove(&(before.expiry, address));
+            if before.client != lease.client {
+                self.by_client.remove(&(before.client.clone(), address));
+            }
+        }
+        let recorded = before.is_some();
+        self.by_client.insert((lease.client.clone(), address));
+        if lease.state != LeaseState::Free {
+            self.by_expiry[by_expiry].insert((lease.expiry, address));
+        }
+        if self.slot.is_some() && !lease.taken {
+            self.untaken.insert(lease.sequence, address);
+        }
+        let listed = self.is_listed(&lease);
+        if let Some(list) = self.list_of(address) {
+            list.take(address, recorded);
+            list.take(address, true);
+            if listed {
+                list.insert(address, lease.sequence);
+            }
+        }
+        self.leases.insert(address, lease);
+    }
+
+    /// The partner holds the version that this node has of `address`; `expiry` is what it knows of the client's.
+    pub fn mark_taken(&mut self, address: Ipv4Addr) {
+        let Some(lease) = self.leases.get_mut(&address) else { return };
+        self.untaken.remove(&lease.sequence);
+        lease.taken = true;
+        let lease = lease.clone();
+        if self.is_listed(&lease)
+            && let Some(list) = self.list_of(address)
+        {
+            list.insert(address, lease.sequence);
+        }
+    }
+
+    /// The partner knows that `client` may hold the address until `expiry`.
+    pub fn raise_acked(&mut self, address: Ipv4Addr, client: &ClientId, expiry: Instant) {
+        if let Some(lease) = self.leases.get_mut(&address)
+            && lease.client == *client
+        {
+            lease.acked_expiry = lease.acked_expiry.max(expiry);
+        }
+    }
+
+    /// Writes that the partner has yet to take, from the first one after `after`.
+    pub fn untaken_after(&self, after: Sequence) -> impl Iterator<Item = (Sequence, &Lease)> {
+        self.untaken
+            .range(Sequence(after.0 + 1)..)
+            .filter_map(|(&sequence, address)| Some((sequence, self.leases.get(address)?)))
+    }
+
+    /// The first write that the partner has yet to take.
+    #[must_use]
+    pub fn first_untaken(&self) -> Option<Sequence> {
+        self.untaken.first_key_value().map(|(&sequence, _)| sequence)
+    }
+
+    /// How many records the partner has yet to take.
+    #[must_use]
+    pub fn untaken_len(&self) -> usize {
+        self.untaken.len()
+    }
+
+    /// The partner is known to hold nothing: every record must be sent.
+    pub fn untake_all(&mut self) {
+        if self.slot.is_none() {
+            return;
+        }
+        for lease in self.leases.values_mut() {
+            lease.taken = false;
+            self.untaken.insert(lease.sequence, lease.address);
+        }
+        self.fill_lists(true);
+    }
+
+    /// Leases that are not free and whose expiry is at or before `until`, the earliest first, from the first one
+    /// after `from`; those at home, or those elsewhere.
+    pub fn over_by(&self, home: bool, from: Over, until: Instant) -> impl Iterator<Item = &Lease> {
+        let first = std::ops::Bound::Excluded(from);
+        let last = std::ops::Bound::Included((until, Ipv4Addr::BROADCAST));
+        let range = (from < (until, Ipv4Addr::BROADCAST)).then_some((first, last));
+        let index = &self.by_expiry[usize::from(!home)];
+        range.into_iter().flat_map(|range| index.range(range)).filter_map(|(_, address)| self.leases.get(address))
+    }
+
+    /// The earliest expiry of a lease that is not free; of those at home, or those elsewhere.
+    #[must_use]
+    pub fn first_expiry(&self, home: bool) -> Option<Instant> {
+        self.by_expiry[usize::from(!home)].first().map(|&(expiry, _)| expiry)
+    }
+
+    /// Whether addresses that are free here, and not agreed so, may be given away.
+    pub fn set_free_without_agreement(&mut self, allowed: bool) {
+        if self.free_without_agreement != allowed {
+            self.free_without_agreement = allowed;
+            self.fill_lists(true);
+        }
+    }
+
+    /// Nobody gets `address` before `until`, unless the partner sends its record.
+    pub fn hold_unreadable(&mut self, address: Ipv4Addr, until: Instant) {
+        self.unreadable.insert(address, until);
+    }
+
+    /// Whether the address is held because its record could not be read.
+    #[must_use]
+    pub fn is_unreadable(&self, address: Ipv4Addr, certain: Instant) -> bool {
+        self.unreadable.get(&address).is_some_and(|&until| certain < until)
+    }
+
+    /// Whether some record could not be read.
+    #[must_use]
+    pub fn has_unreadable(&self) -> bool {
+        !self.unreadable.is_empty()
+    }
+
+    /// The address is offered: nobody else is offered it.
+    pub fn hold_offered(&mut self, address: Ipv4Addr) {
+        let recorded = self.leases.contains_key(&address);
+        if let Some(list) = self.list_of(address) {
+            list.take(address, recorded);
+        }
+    }
+
+    /// The offer was not taken up.
+    pub fn release_offered(&mut self, address: Ipv4Addr) {
+        let listed = match self.leases.get(&address) {
+            None => Some(Sequence(0)),
+            Some(lease) if self.is_listed(lease) => Some(lease.sequence),
+            Some(_) => None,
+        };
+        if let Some(at) = listed
+            && let Some(list) = self.list_of(address)
+        {
+            list.insert(address, at);
+        }
+    }
+
+    /// The next free address of a pool with that home for which `usable` holds.
+    pub fn next_free(
+        &mut self,
+        pool: PoolIndex,
+        home: Option<Slot>,
+        certain: Instant,
+        usable: impl Fn(Ipv4Addr, Option<&Lease>) -> bool,
+    ) -> Option<Ipv4Addr> {
+        let (leases, scopes, unreadable) = (&self.leases, &self.scopes, &self.unreadable);
+        let readable = |address: &Ipv4Addr| unreadable.get(address).is_none_or(|&until| until <= certain);
+        let list = self.pools.get_mut(&pool)?.lists.get_mut(&home)?;
+        list.first(
+            |address| {
+                !leases.contains_key(&address) && scope_of(scopes, address).is_some_and(|s| !s.withholds(address))
+            },
+            |address| readable(&address) && usable(address, leases.get(&address)),
+        )
+    }
+
+    /// How many addresses of a pool with that home are free.
+    #[must_use]
+    pub fn free_in(&self, pool: PoolIndex, home: Option<Slot>) -> u64 {
+        self.pools.get(&pool).and_then(|p| p.lists.get(&home)).map_or(0, FreeList::len)
+    }
+
+    /// The pool that an address is given away from, if it is in one and neither excluded nor reserved.
+    #[must_use]
+    pub fn pool_of(&self, address: Ipv4Addr) -> Option<PoolIndex> {
+        let scope = scope_of(&self.scopes, address).filter(|scope| !scope.withholds(address))?;
+        let first = PoolIndex { scope: scope.position, pool: 0 };
+        let last = PoolIndex { scope: scope.position, pool: usize::MAX };
+        self.pools.range(first..=last).find(|(_, pool)| pool.range.contains(address)).map(|(&index, _)| index)
+    }
+
+    /// The position of the scope that an address belongs to.
+    #[must_use]
+    pub fn scope_position(&self, address: Ipv4Addr) -> Option<usize> {
+        scope_of(&self.scopes, address).map(|scope| scope.position)
+    }
+
+    fn list_of(&mut self, address: Ipv4Addr) -> Option<&mut FreeList> {
+        let pool = self.pool_of(address)?;
+        let home = self.slot.map(|_| Self::home(address));
+        self.pools.get_mut(&pool)?.lists.get_mut(&home)
+    }
+
+    /// At home only what both agree is free may be given away; elsewhere the home is asked and decides.
+    fn is_listed(&self, lease: &Lease) -> bool {
+        lease.state == LeaseState::Free
+            && (self.slot.is_none() || lease.taken || self.free_without_agreement || !self.is_home(lease.address))
+    }
+
+    fn index_scopes(&mut self, configuration: &Configuration, positions: &[usize]) {
+        self.scopes.clear();
+        self.pools.clear();
+        for &position in positions {
+            let Some(scope) = configuration.scopes.get(position) else { continue };
+            let index = ScopeIndex {
+                position,
+                last: scope.subnet.broadcast(),
+                exclude: scope.exclude.clone(),
+                reserved: scope.reservations.iter().map(|reservation| reservation.address).collect(),
+            };
+            for (pool, settings) in scope.pools.iter().enumerate() {
+                let lists = self.homes().map(|home| (home, fresh_list(scope, settings.range, home))).collect();
+                let state = PoolState { range: settings.range, lists };
+                self.pools.insert(PoolIndex { scope: position, pool }, state);
+            }
+            self.scopes.insert(scope.subnet.network, index);
+        }
+    }
+
+    fn index_expiries(&mut self) {
+        self.by_expiry = [BTreeSet::new(), BTreeSet::new()];
+        for lease in self.leases.values().filter(|lease| lease.state != LeaseState::Free) {
+            self.by_expiry[usize::from(!self.is_home(lease.address))].insert((lease.expiry, lease.address));
+        }
+    }
+
+    fn homes(&self) -> impl Iterator<Item = Option<Slot>> + use<> {
+        let homes: &[Option<Slot>] = if self.slot.is_some() { &[Some(Slot::Zero), Some(Slot::One)] } else { &[None] };
+        homes.iter().copied()
+    }
+
+    /// Brings the free lists in line with the records; `known` says whether the lists have seen them before.
+    fn fill_lists(&mut self, known: bool) {
+        let records: Vec<(Ipv4Addr, Option<Sequence>)> = self
+            .leases
+            .values()
+            .map(|lease| (lease.address, self.is_listed(lease).then_some(lease.sequence)))
+            .collect();
+        for (address, listed) in records {
+            let Some(list) = self.list_of(address) else { continue };
+            list.take(address, known);
+            list.take(address, true);
+            if let Some(at) = listed {
+                list.insert(address, at);
+            }
+        }
+    }
+}
+
+impl ScopeIndex {
+    fn withholds(&self, address: Ipv4Addr) -> bool {
+        self.reserved.contains(&address) || self.exclude.iter().any(|range| range.contains(address))
+    }
+}
+
+fn scope_of(scopes: &BTreeMap<Ipv4Addr, ScopeIndex>, address: Ipv4Addr) -> Option<&ScopeIndex> {
+    scopes.range(..=address).next_back().map(|(_, scope)| scope).filter(|scope| address <= scope.last)
+}
+
+fn fresh_list(scope: &Scope, range: AddressRange, home: Option<Slot>) -> FreeList {
+    let of_home = |address: Ipv4Addr| home.is_none_or(|home| LeaseTable::home(address) == home);
+    let excluded = scope.exclude.iter().map(|hole| count_in(range, *hole, home)).sum::<u64>();
+    let reserved = scope
+        .reservations
+        .iter()
+        .map(|reservation| reservation.address)
+        .filter(|&address| range.contains(address) && of_home(address))
+        .filter(|&address| !scope.exclude.iter().any(|hole| hole.contains(address)))
+        .count() as u64;
+    FreeList::new(range, home, excluded + reserved)
+}
+
+/// How many addresses of `home` lie in both ranges.
+fn count_in(a: AddressRange, b: AddressRange, home: Option<Slot>) -> u64 {
+    let (first, last) = (a.first.max(b.first), a.last.min(b.last));
+    if first > last {
+        return 0;
+    }
+    FreeList::new(AddressRange { first, last }, home, 0).len()
+}

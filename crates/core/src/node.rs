@@ -1,0 +1,369 @@
+//! One node: the door in, the door out, and who is behind it.
+
+mod clients;
+mod operators;
+mod peers;
+mod status;
+
+pub use clients::Counters;
+pub use status::{PartnerStatus, RelationshipStatus, ScopeState, ScopeStatus, Status};
+
+use crate::configuration::{Configuration, RelationshipSettings, ScopeOwner};
+use crate::dhcp::reservation::Reservations;
+use crate::dhcp::selection::Selector;
+use crate::effects::Effects;
+use crate::event::Code;
+use crate::failover::relationship::{Beginning, Relationship};
+use crate::id::{NodeName, RelationshipName, Sequence};
+use crate::input::{Identity, Input, Link, StoreHealth};
+use crate::lease::record::Lease;
+use crate::lease::table::LeaseTable;
+use crate::output::{Outputs, StoredRecord};
+use crate::peer::Peer;
+use crate::stored::{NodeRecord, Stored};
+use crate::time::{Instant, Now};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the node's own record is stored while it changes.
+const RECORD_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the node's own record is stored in any case, so that it is known until when the node ran.
+const RECORD_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+
+/// Incarnations that a store remembers at the most.
+const INCARNATIONS_KEPT: usize = 1_000;
+
+/// A node of the cluster, as one deterministic value.
+#[derive(Debug)]
+pub struct Node {
+    identity: Identity,
+    configuration: Arc<Configuration>,
+    selector: Selector,
+    reservations: Vec<Reservations>,
+    /// The relationship of each scope, by position in the configuration; `None` where another node serves it.
+    owners: Vec<Option<usize>>,
+    relationships: Vec<Relationship>,
+    peers: BTreeMap<NodeName, Peer>,
+    links: BTreeMap<u32, Link>,
+    record: NodeRecord,
+    record_stored: Instant,
+    record_changed: bool,
+    fx: Effects,
+    last_turn: Instant,
+    /// Since when a write has been waiting for the store.
+    write_waits_since: Option<Instant>,
+    /// What was received before this is too old to be answered.
+    stale_before: Instant,
+    counters: Counters,
+    /// The process is to end.
+    leaving: bool,
+}
+
+/// Why a node wants to be called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wakeup {
+    /// A heartbeat is due, or contact is about to be lost.
+    Heartbeat,
+    /// Something of a relationship is due.
+    Relationship,
+    /// The node's own record is due, or it must notice that it stood still.
+    Housekeeping,
+}
+
+impl Node {
+    /// A node that starts now with what its store held.
+    #[must_use]
+    pub fn new(identity: Identity, configuration: Arc<Configuration>, stored: Stored, now: Now) -> Self {
+        let own = stored.node.filter(|record| record.node == identity.node);
+        let known = own.is_some();
+        let mut fx = Effects::new(now, Duration::ZERO, stored.sequence);
+        let mut record = own.unwrap_or_else(|| NodeRecord {
+            node: identity.node.clone(),
+            incarnations: Vec::new(),
+            peers: Vec::new(),
+            last_running: now.wall,
+            revision: None,
+        });
+        let stood_still = now.wall.0 - record.last_running.0;
+        if stood_still < 0 {
+            let what = "the wall clock is behind the store: leases live longer until it is right";
+            fx.event(Code::ClockBehind, None, what, format!("by {} ms", -stood_still));
+        }
+        fx.unconfirmed = Duration::from_millis(u64::try_from(stood_still).unwrap_or(0));
+        record.incarnations.push(identity.incarnation);
+        let excess = record.incarnations.len().saturating_sub(INCARNATIONS_KEPT);
+        record.incarnations.drain(..excess);
+        record.revision = Some(configuration.revision.clone());
+
+        let mut node = Self {
+            selector: Selector::new(&configuration),
+            reservations: configuration.scopes.iter().map(Reservations::new).collect(),
+            owners: Vec::new(),
+            relationships: Vec::new(),
+            peers: BTreeMap::new(),
+            links: BTreeMap::new(),
+            record,
+            record_stored: now.instant,
+            record_changed: false,
+            fx,
+            last_turn: now.instant,
+            write_waits_since: None,
+            stale_before: Instant::NEVER,
+            counters: Counters::default(),
+            leaving: false,
+            identity,
+            configuration,
+        };
+        let relationships = if known { stored.relationships } else { Vec::new() };
+        node.make_relationships(relationships);
+        node.fill_tables(if known { stored.leases } else { Vec::new() });
+        node.hold_unreadable(&stored.unreadable);
+        node.make_peers();
+        node.store_record();
+        node.relationships.iter_mut().for_each(|relationship| relationship.persist(&mut node.fx));
+        node
+    }
+
+    /// Never blocks, never fails: bad input is counted and dropped.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.fx.now = now;
+        self.notice_standstill();
+        match input {
+            Input::Packet(packet) => self.packet(packet),
+            Input::PeerUp { peer, session } => self.peer_up(&peer, session),
+            Input::Peer { peer, session, message } => self.peer_message(&peer, session, message),
+            Input::PeerDown { peer, session } => self.peer_down(&peer, session),
+            Input::PeerGone { peer } => self.peer_gone(&peer),
+            Input::Persisted(sequence) => self.persisted(sequence),
+            Input::Links(links) => self.links_changed(links),
+            Input::StoreHealth(health) => self.store_health(health),
+            Input::ClockConfirmed => self.fx.unconfirmed = Duration::ZERO,
+            Input::Fenced { relationship, success } => self.fenced(&relationship, success),
+            Input::Operator(request, command) => self.operator(request, command),
+            Input::Tick => self.tick(),
+        }
+        self.reply_settled();
+        if self.write_waits_since.is_none() && self.fx.last() > self.fx.persisted {
+            self.write_waits_since = Some(now.instant);
+        }
+    }
+
+    /// Everything that must now happen; taking it empties it.
+    pub fn outputs(&mut self) -> Outputs {
+        std::mem::take(&mut self.fx.outputs)
+    }
+
+    /// When to call `handle` with [`Input::Tick`] at the latest, and why.
+    #[must_use]
+    pub fn deadline(&self) -> Option<(Instant, Wakeup)> {
+        let heartbeats = self.peers.values().filter_map(|peer| peer.detector.deadline());
+        let relationships = self.relationships.iter().filter_map(|relationship| relationship.deadline(&self.fx));
+        let housekeeping = self.last_turn + self.standstill() / 4;
+        heartbeats
+            .map(|at| (at, Wakeup::Heartbeat))
+            .chain(relationships.map(|at| (at, Wakeup::Relationship)))
+            .chain([(housekeeping, Wakeup::Housekeeping)])
+            .min_by_key(|&(at, _)| at)
+    }
+
+    /// Every lease record, with its relationship.
+    pub fn leases(&self) -> impl Iterator<Item = (&RelationshipName, &Lease)> {
+        self.relationships.iter().flat_map(|r| r.table.iter().map(move |lease| (&r.name, lease)))
+    }
+
+    /// The configuration in use.
+    #[must_use]
+    pub fn configuration(&self) -> &Arc<Configuration> {
+        &self.configuration
+    }
+
+    /// What was received, answered and passed over.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn make_relationships(&mut self, mut records: Vec<crate::stored::RelationshipRecord>) {
+        let configuration = Arc::clone(&self.configuration);
+        let me = &self.identity.node;
+        let ours = |settings: &&RelationshipSettings| settings.primary == *me || settings.standby == *me;
+        self.relationships = configuration
+            .relationships
+            .iter()
+            .filter(ours)
+            .map(|settings| {
+                let record = records.iter().position(|record| record.relationship == settings.name);
+                let record = record.map(|position| records.swap_remove(position));
+                self.beginning(Some(settings), record)
+            })
+            .chain([self.beginning(None, None)])
+            .map(|beginning| {
+                let positions = self.scopes_of(&beginning.name);
+                let slot = beginning.partner.as_ref().map(|_| beginning.slot());
+                let table = LeaseTable::new(slot, &configuration, &positions);
+                Relationship::new(beginning, table)
+            })
+            .collect();
+        self.index_owners();
+    }
+
+    /// What a relationship starts from; without settings, the scopes that this node serves alone.
+    fn beginning(
+        &self,
+        settings: Option<&RelationshipSettings>,
+        record: Option<crate::stored::RelationshipRecord>,
+    ) -> Beginning {
+        let me = &self.identity.node;
+        let name = settings.map_or_else(|| alone(me), |settings| settings.name.clone());
+        let positions = self.scopes_of(&name);
+        let lease_times = positions.iter().map(|&position| self.configuration.scopes[position].lease_time.max);
+        Beginning {
+            partner: settings.map(|s| if s.primary == *me { s.standby.clone() } else { s.primary.clone() }),
+            is_primary: settings.is_none_or(|settings| settings.primary == *me),
+            settings: settings.map(|settings| settings.failover.clone()).unwrap_or_default(),
+            longest_lease: lease_times.max().unwrap_or_default(),
+            record,
+            new_cluster: self.identity.new_cluster,
+            now: self.fx.instant(),
+            name,
+        }
+    }
+
+    /// Positions of the scopes of a relationship.
+    fn scopes_of(&self, name: &RelationshipName) -> Vec<usize> {
+        let of = |owner: &ScopeOwner| match owner {
+            ScopeOwner::Relationship(relationship) => relationship == name,
+            ScopeOwner::Node(node) => *node == self.identity.node && alone(node) == *name,
+        };
+        let scopes = self.configuration.scopes.iter().enumerate();
+        scopes.filter(|(_, scope)| of(&scope.owner)).map(|(position, _)| position).collect()
+    }
+
+    fn index_owners(&mut self) {
+        self.owners = vec![None; self.configuration.scopes.len()];
+        for (index, relationship) in self.relationships.iter().enumerate() {
+            for position in self.scopes_of(&relationship.name) {
+                self.owners[position] = Some(index);
+            }
+        }
+    }
+
+    fn fill_tables(&mut self, leases: Vec<(RelationshipName, Lease)>) {
+        for (name, lease) in leases {
+            if let Some(relationship) = self.relationships.iter_mut().find(|r| r.name == name) {
+                relationship.table.put(lease);
+            }
+        }
+    }
+
+    /// Addresses whose record could not be read stay away from everyone until the partner has sent theirs, or until
+    /// whatever may have been promised has ended.
+    fn hold_unreadable(&mut self, unreadable: &[(RelationshipName, std::net::Ipv4Addr)]) {
+        for (name, address) in unreadable {
+            if let Some(relationship) = self.relationships.iter_mut().find(|r| r.name == *name) {
+                let until = self.fx.instant() + relationship.longest_lease + relationship.settings.mclt;
+                relationship.table.hold_unreadable(*address, until);
+            }
+        }
+        if !unreadable.is_empty() {
+            let what = format!("{} records could not be read and were set aside", unreadable.len());
+            self.fx.event(Code::RecordsSetAside, None, what, "their checksums");
+        }
+    }
+
+    fn make_peers(&mut self) {
+        let partners: Vec<NodeName> = self.relationships.iter().filter_map(|r| r.partner.clone()).collect();
+        for partner in partners {
+            let shared = |s: &&RelationshipSettings| s.primary == partner || s.standby == partner;
+            let shared = self.configuration.relationships.iter().filter(shared);
+            let remembered = self.record.peers.iter().find(|(name, _)| *name == partner).map(|&(_, seen)| seen);
+            self.peers.entry(partner.clone()).or_insert_with(|| Peer::new(shared, remembered, self.fx.now.instant));
+        }
+    }
+
+    /// After a standstill nothing that was believed about the partner holds, and what queued up meanwhile is old.
+    fn notice_standstill(&mut self) {
+        let now = self.fx.instant();
+        let stood_still = now.since(self.last_turn);
+        self.last_turn = now;
+        if stood_still < self.standstill() {
+            return;
+        }
+        self.stale_before = now;
+        let what = format!("the process stood still for {} ms", stood_still.as_millis());
+        self.fx.event(Code::Paused, None, what, "no turn of the serving loop");
+        let mclt = self.relationships.iter().map(|r| r.settings.mclt).min().unwrap_or(Duration::MAX);
+        self.fx.outputs.restart |= stood_still > mclt;
+        for relationship in &mut self.relationships {
+            relationship.held.clear();
+        }
+        for peer in self.peers.keys().cloned().collect::<Vec<_>>() {
+            self.lose(&peer, "the process stood still");
+        }
+        for relationship in self.relationships.iter_mut().filter(|r| r.partner.is_some()) {
+            relationship.unbroken = false;
+        }
+    }
+
+    /// A gap between two turns that is a standstill.
+    fn standstill(&self) -> Duration {
+        let timeouts = self.relationships.iter().filter(|r| r.partner.is_some()).map(|r| r.settings.heartbeat_timeout);
+        timeouts.min().unwrap_or(Duration::from_secs(1))
+    }
+
+    fn persisted(&mut self, sequence: Sequence) {
+        self.fx.persist(sequence);
+        self.write_waits_since = (self.fx.last() > self.fx.persisted).then_some(self.fx.now.instant);
+        for relationship in &mut self.relationships {
+            relationship.persisted(&mut self.fx);
+        }
+        self.end_if_left();
+    }
+
+    fn tick(&mut self) {
+        self.watch_peers();
+        for relationship in &mut self.relationships {
+            relationship.tick(&mut self.fx);
+        }
+        let age = self.fx.instant().since(self.record_stored);
+        if age >= RECORD_AT_LEAST_EVERY || (self.record_changed && age >= RECORD_EVERY) {
+            self.store_record();
+        }
+        self.end_if_left();
+    }
+
+    fn store_record(&mut self) {
+        self.record.last_running = self.fx.now.wall;
+        self.record.peers =
+            self.peers.iter().filter_map(|(name, peer)| Some((name.clone(), peer.remembered?))).collect();
+        self.record_stored = self.fx.instant();
+        self.record_changed = false;
+        self.fx.write(StoredRecord::Node(self.record.clone()));
+    }
+
+    fn store_health(&mut self, health: StoreHealth) {
+        let works = health == StoreHealth::Working;
+        if works == self.fx.store_works {
+            return;
+        }
+        let what = if works { "the store takes writes again" } else { "the store takes no writes: nobody is served" };
+        self.fx.event(Code::StoreHealth, None, what, "the store");
+        self.fx.store_works = works;
+        if !works {
+            self.hand_over_without_store();
+        }
+    }
+
+    fn fenced(&mut self, name: &RelationshipName, success: bool) {
+        if let Some(relationship) = self.relationships.iter_mut().find(|r| r.name == *name) {
+            relationship.fenced(success, &mut self.fx);
+        }
+    }
+}
+
+/// The name of the scopes that a node serves alone. No relationship can have it: names have no colon.
+fn alone(node: &NodeName) -> RelationshipName {
+    RelationshipName::from(format!("node:{node}"))
+}

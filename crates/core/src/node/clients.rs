@@ -1,0 +1,188 @@
+//! What a node hears from clients and relays, and what it says to them.
+
+use super::Node;
+use crate::dhcp::answer::{Decision, Floor, Silence};
+use crate::dhcp::encode::AnswerKind;
+use crate::dhcp::identifier::Identifiers;
+use crate::dhcp::pending::Pending;
+use crate::dhcp::query::{Delivery, Kind, Query};
+use crate::dhcp::reply::{Desk, Saying, Unsaid};
+use crate::dhcp::selection::Sign;
+use crate::failover::granting::Settled;
+use crate::input::{Link, Packet};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// What was received, answered and passed over, by type and reason.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Packets by type of message.
+    pub received: BTreeMap<&'static str, u64>,
+    /// Answers by type of message.
+    pub answered: BTreeMap<&'static str, u64>,
+    /// Packets that got no answer, by reason.
+    pub silent: BTreeMap<&'static str, u64>,
+}
+
+impl Counters {
+    fn count(of: &mut BTreeMap<&'static str, u64>, label: &'static str) {
+        *of.entry(label).or_default() += 1;
+    }
+}
+
+impl Node {
+    pub(super) fn packet(&mut self, packet: Packet) {
+        if let Err(reason) = self.answer_packet(packet) {
+            Counters::count(&mut self.counters.silent, reason);
+        }
+    }
+
+    /// The reason of silence, if there is one.
+    fn answer_packet(&mut self, packet: Packet) -> Result<(), &'static str> {
+        if packet.received < self.stale_before {
+            Counters::count(&mut self.counters.received, "unread");
+            return Err(Silence::Stale.as_str());
+        }
+        let query = match Query::parse(&packet.bytes) {
+            Ok(query) => query,
+            Err(malformed) => {
+                Counters::count(&mut self.counters.received, "malformed");
+                return Err(malformed.as_str());
+            }
+        };
+        Counters::count(&mut self.counters.received, kind_label(query.kind));
+        let Some(link) = self.links.get(&packet.link) else { return Err(Silence::NoAddress.as_str()) };
+        let delivery = Delivery::of(packet.destination, link);
+        let source = *packet.source.ip();
+        let selection = self.selector.select(&self.configuration, &query, source, delivery, link);
+        let selection = selection.map_err(crate::dhcp::selection::Unselected::as_str)?;
+        let scopes = selection.scopes.to_vec();
+        let pending = Pending {
+            query,
+            link: packet.link,
+            source: packet.source,
+            destination: packet.destination,
+            delivery,
+            relay: selection.relay,
+            subnet_selected: selection.sign == Sign::SubnetSelection,
+            scope: scopes[0],
+            rapid_commit: false,
+        };
+        self.note_client(&scopes);
+        let (names_us, names_partner) = self.whom_it_names(&pending, &scopes);
+        let mut floor = Floor {
+            configuration: &self.configuration,
+            reservations: &self.reservations,
+            owners: &self.owners,
+            relationships: &mut self.relationships,
+            fx: &mut self.fx,
+            scopes: &scopes,
+            names_us,
+            names_partner,
+        };
+        let decision = floor.answer(&pending);
+        self.act(decision, pending)
+    }
+
+    fn note_client(&mut self, scopes: &[usize]) {
+        let owner = scopes.first().and_then(|&scope| *self.owners.get(scope)?);
+        if let Some(relationship) = owner.and_then(|owner| self.relationships.get_mut(owner)) {
+            relationship.client_heard = Some(self.fx.now.instant);
+        }
+    }
+
+    /// Whether option 54 names this node, and whether it names its partner.
+    fn whom_it_names(&self, pending: &Pending, scopes: &[usize]) -> (bool, bool) {
+        let Some(named) = pending.query.server_identifier else { return (false, false) };
+        let Some(link) = self.links.get(&pending.link) else { return (false, false) };
+        let identifiers =
+            Identifiers { configured: self.configured_identifier(), link, destination: pending.destination };
+        let owner = scopes.first().and_then(|&scope| *self.owners.get(scope)?);
+        let partner = owner.and_then(|owner| self.relationships[owner].partner.as_ref());
+        let of_partner = partner
+            .and_then(|partner| self.peers.get(partner))
+            .is_some_and(|peer| peer.server_identifiers.contains(&named));
+        (identifiers.name_us(&pending.credentials(), named), of_partner)
+    }
+
+    fn configured_identifier(&self) -> Option<Ipv4Addr> {
+        self.configuration.server_identifiers.get(&self.identity.node).copied()
+    }
+
+    fn act(&mut self, decision: Decision, pending: Pending) -> Result<(), &'static str> {
+        match decision {
+            Decision::Offer { scope, address, lease } => {
+                let saying = Saying { kind: AnswerKind::Offer, address, lease: Some(lease), why: "" };
+                self.say(&Pending { scope, ..pending }, saying)
+            }
+            Decision::Nak { scope, why } => self.say(&Pending { scope, ..pending }, nak(why)),
+            Decision::Inform { scope } => {
+                let saying = Saying { kind: AnswerKind::Ack, address: Ipv4Addr::UNSPECIFIED, lease: None, why: "" };
+                self.say(&Pending { scope, ..pending }, saying)
+            }
+            Decision::Granting => Ok(()),
+            Decision::Done => {
+                Counters::count(&mut self.counters.answered, "none_needed");
+                Ok(())
+            }
+            Decision::Silence(silence) => Err(silence.as_str()),
+        }
+    }
+
+    /// Replies that waited and may leave now.
+    pub(super) fn reply_settled(&mut self) {
+        for settled in std::mem::take(&mut self.fx.settled) {
+            let said = match settled {
+                Settled::Granted { address, lease, pending } => {
+                    self.say(&pending, Saying { kind: AnswerKind::Ack, address, lease: Some(lease), why: "" })
+                }
+                Settled::Refused { pending } => self.say(&pending, nak("the address is no longer free")),
+            };
+            if let Err(reason) = said {
+                Counters::count(&mut self.counters.silent, reason);
+            }
+        }
+    }
+
+    fn say(&mut self, pending: &Pending, saying: Saying) -> Result<(), &'static str> {
+        let link = self.links.get(&pending.link).ok_or(Silence::NoAddress.as_str())?;
+        let desk = Desk {
+            configuration: &self.configuration,
+            reservations: &self.reservations,
+            link,
+            configured: self.configured_identifier(),
+            deadline: self.fx.instant() + self.standstill(),
+        };
+        let reply = desk.reply(pending, saying).map_err(|unsaid| match unsaid {
+            Unsaid::NoAddress => Silence::NoAddress.as_str(),
+            Unsaid::Oversized => Silence::Oversized.as_str(),
+        })?;
+        self.fx.outputs.replies.push(reply);
+        Counters::count(&mut self.counters.answered, saying.kind.as_str());
+        Ok(())
+    }
+
+    pub(super) fn links_changed(&mut self, links: Vec<Link>) {
+        self.links = links.into_iter().map(|link| (link.index, link)).collect();
+        let carrier = self.links.values().any(|link| link.carrier);
+        for relationship in &mut self.relationships {
+            relationship.carrier = carrier;
+        }
+    }
+}
+
+fn nak(why: &'static str) -> Saying {
+    Saying { kind: AnswerKind::Nak, address: Ipv4Addr::UNSPECIFIED, lease: None, why }
+}
+
+fn kind_label(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Discover => "discover",
+        Kind::Request => "request",
+        Kind::Decline => "decline",
+        Kind::Release => "release",
+        Kind::Inform => "inform",
+        Kind::Bootp => "bootp",
+        Kind::Other(_) => "other",
+    }
+}

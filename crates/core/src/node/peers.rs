@@ -1,0 +1,202 @@
+//! What a node hears from other nodes.
+
+use super::Node;
+use crate::event::Code;
+use crate::failover::state::Phase;
+use crate::id::{NodeName, Session};
+use crate::message::{Heartbeat, Hello, PairMessage, PeerMessage, Remembered};
+use std::time::Duration;
+
+/// Wall clocks that differ by less confirm each other.
+const CLOCKS_AGREE: Duration = Duration::from_secs(60);
+
+impl Node {
+    pub(super) fn peer_up(&mut self, name: &NodeName, session: Session) {
+        let now = self.fx.instant();
+        if self.peers.get(name).is_none_or(|peer| peer.session == Some(session)) {
+            return;
+        }
+        self.end_session(name);
+        let Some(peer) = self.peers.get_mut(name) else { return };
+        peer.session_up(session, now);
+        let hello = self.hello(name);
+        self.fx.send(name, session, PeerMessage::Hello(hello));
+        self.send_heartbeats();
+    }
+
+    fn hello(&self, name: &NodeName) -> Hello {
+        let pairs = self.relationships.iter().filter(|r| r.partner.as_ref() == Some(name));
+        Hello {
+            incarnation: self.identity.incarnation,
+            wall: self.fx.now.wall,
+            remembered: self.peers.get(name).and_then(|peer| peer.remembered),
+            server_identifiers: self.server_identifiers(),
+            pairs: pairs.map(|relationship| relationship.hello(&self.fx)).collect(),
+        }
+    }
+
+    fn server_identifiers(&self) -> Vec<std::net::Ipv4Addr> {
+        let configured = self.configuration.server_identifiers.get(&self.identity.node).copied();
+        let of_links = self.links.values().flat_map(|link| link.addresses.iter().map(|&(address, _)| address));
+        configured.into_iter().chain(of_links).collect()
+    }
+
+    pub(super) fn peer_message(&mut self, name: &NodeName, session: Session, message: PeerMessage) {
+        let Some(peer) = self.peers.get_mut(name).filter(|peer| peer.session == Some(session)) else { return };
+        match message {
+            PeerMessage::Heartbeat(heartbeat) => self.heartbeat(name, heartbeat),
+            PeerMessage::Hello(hello) => self.greeted(name, session, &hello),
+            PeerMessage::Pair(relationship, message) => {
+                if peer.greeted.is_none() {
+                    return;
+                }
+                if peer.remember() {
+                    self.store_record();
+                }
+                let pair = |r: &&mut crate::failover::relationship::Relationship| {
+                    r.name == relationship && r.partner.as_ref() == Some(name)
+                };
+                if let Some(relationship) = self.relationships.iter_mut().find(pair)
+                    && relationship.exchange.as_ref().is_some_and(|exchange| exchange.session == session)
+                {
+                    relationship.heard(message, &mut self.fx);
+                }
+                self.end_if_left();
+            }
+        }
+    }
+
+    fn heartbeat(&mut self, name: &NodeName, heartbeat: Heartbeat) {
+        let Some(peer) = self.peers.get_mut(name) else { return };
+        let before = peer.remembered;
+        peer.heard(self.fx.now, &heartbeat);
+        self.record_changed |= before != peer.remembered;
+        for pulse in heartbeat.pulses {
+            let pair = self
+                .relationships
+                .iter_mut()
+                .find(|r| r.name == pulse.relationship && r.partner.as_ref() == Some(name));
+            if let Some(relationship) = pair {
+                relationship.heard_pulse(pulse, &mut self.fx);
+            }
+        }
+    }
+
+    fn greeted(&mut self, name: &NodeName, session: Session, hello: &Hello) {
+        let clocks_differ = hello.wall.0.abs_diff(self.fx.now.wall.0);
+        if u128::from(clocks_differ) < CLOCKS_AGREE.as_millis() {
+            self.fx.unconfirmed = Duration::ZERO;
+        }
+        if hello.remembered.is_some_and(|remembered| self.went_back(remembered)) && self.mark_lost(name) {
+            self.fx.disconnect(name);
+            self.end_session(name);
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(name) else { return };
+        peer.greeted = Some(hello.incarnation);
+        peer.server_identifiers.clone_from(&hello.server_identifiers);
+        for pair in &hello.pairs {
+            let ours =
+                self.relationships.iter_mut().find(|r| r.name == pair.relationship && r.partner.as_ref() == Some(name));
+            if let Some(relationship) = ours {
+                relationship.heard_hello(session, pair, &mut self.fx);
+            }
+        }
+    }
+
+    /// The peer remembers what this store does not know: the store has gone back in time, or is another one.
+    fn went_back(&self, remembered: Remembered) -> bool {
+        !self.record.incarnations.contains(&remembered.incarnation) || remembered.persisted > self.fx.last()
+    }
+
+    /// Notes that what is known of the relationships with a peer is not to be relied on. True if that is new.
+    fn mark_lost(&mut self, name: &NodeName) -> bool {
+        let mut new = false;
+        for relationship in self.relationships.iter_mut().filter(|r| r.partner.as_ref() == Some(name) && !r.lost) {
+            new = true;
+            relationship.lost = true;
+            relationship.must_hear_partner = true;
+            relationship.persist(&mut self.fx);
+            let what = "the store has gone back in time; everything is fetched from the partner";
+            relationship.event(Code::StoreLost, what, "the partner remembers more", &mut self.fx);
+        }
+        new
+    }
+
+    pub(super) fn peer_down(&mut self, name: &NodeName, session: Session) {
+        if self.peers.get(name).is_some_and(|peer| peer.session == Some(session)) {
+            self.end_session(name);
+        }
+    }
+
+    pub(super) fn peer_gone(&mut self, name: &NodeName) {
+        if self.peers.contains_key(name) {
+            self.lose(name, "its host refuses connections: the process is gone");
+        }
+    }
+
+    /// Ends the session, if there is one, and takes contact for lost.
+    pub(super) fn lose(&mut self, name: &NodeName, evidence: &str) {
+        if self.peers.get(name).is_some_and(|peer| peer.session.is_some()) {
+            self.fx.disconnect(name);
+        }
+        self.end_session(name);
+        for relationship in self.relationships.iter_mut().filter(|r| r.partner.as_ref() == Some(name)) {
+            relationship.contact_lost(evidence, &mut self.fx);
+        }
+    }
+
+    fn end_session(&mut self, name: &NodeName) {
+        let Some(peer) = self.peers.get_mut(name).filter(|peer| peer.session.is_some()) else { return };
+        peer.session_down();
+        let lost_at = peer.detector.lost_at();
+        for relationship in self.relationships.iter_mut().filter(|r| r.partner.as_ref() == Some(name)) {
+            relationship.session_down(lost_at, &mut self.fx);
+        }
+    }
+
+    /// Sends heartbeats that are due and notices those that do not come.
+    pub(super) fn watch_peers(&mut self) {
+        let now = self.fx.instant();
+        let lost: Vec<NodeName> =
+            self.peers.iter().filter(|(_, peer)| peer.detector.is_lost(now)).map(|(name, _)| name.clone()).collect();
+        for name in lost {
+            self.lose(&name, "no heartbeat within the timeout");
+        }
+        self.send_heartbeats();
+    }
+
+    /// A node whose store stands still or fails is not alive.
+    fn send_heartbeats(&mut self) {
+        let now = self.fx.instant();
+        let patience = self.standstill() / 2;
+        let hangs = self.write_waits_since.is_some_and(|since| since + patience < now) || !self.fx.store_works;
+        for (name, peer) in &mut self.peers {
+            let Some((session, number, echo)) = peer.detector.due(now) else { continue };
+            if hangs {
+                continue;
+            }
+            let pairs = self.relationships.iter().filter(|r| r.partner.as_ref() == Some(name));
+            let heartbeat = Heartbeat {
+                number,
+                echo,
+                wall: self.fx.now.wall,
+                persisted: self.fx.persisted,
+                pulses: pairs.map(|relationship| relationship.pulse(&self.fx)).collect(),
+            };
+            self.fx.send_now(name, session, PeerMessage::Heartbeat(heartbeat));
+        }
+    }
+
+    /// Nothing can be made durable any more: partners take over at once, without a record of it here.
+    pub(super) fn hand_over_without_store(&mut self) {
+        for relationship in &mut self.relationships {
+            let (Some(partner), Some(exchange)) = (relationship.partner.clone(), &relationship.exchange) else {
+                continue;
+            };
+            let left = PairMessage::Left(Phase::CommunicationsInterrupted);
+            self.fx.send_now(&partner, exchange.session, PeerMessage::Pair(relationship.name.clone(), left));
+            relationship.held.clear();
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What a node says of itself and of its partners.
+
+use super::Node;
+use crate::failover::relationship::{ConflictReport, Relationship};
+use crate::failover::state::{Phase, Proof};
+use crate::id::{Epoch, NodeName, RelationshipName, Revision, ScopeName, Slot};
+use crate::lease::record::LeaseState;
+use crate::lease::table::PoolIndex;
+use crate::time::Instant;
+use std::time::Duration;
+
+/// One node, as it sees itself and the others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Who says this.
+    pub node: NodeName,
+    /// The configuration in use.
+    pub revision: Revision,
+    /// The first thing to do, if there is one.
+    pub todo: Option<String>,
+    /// Pairs that this node is part of.
+    pub relationships: Vec<RelationshipStatus>,
+    /// Every scope of this node.
+    pub scopes: Vec<ScopeStatus>,
+}
+
+/// One relationship.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RelationshipStatus {
+    /// Which.
+    pub name: RelationshipName,
+    /// This node's state.
+    pub phase: Phase,
+    /// Whether this node answers clients.
+    pub active: bool,
+    /// Who answers, as far as this node knows.
+    pub active_node: Option<NodeName>,
+    /// The epoch, and the node that took it.
+    pub epoch: Epoch,
+    /// Node of the epoch.
+    pub epoch_node: NodeName,
+    /// The proof on which partner-down stands.
+    pub proof: Option<Proof>,
+    /// Whether an isolated start is silent.
+    pub must_hear_partner: bool,
+    /// Whether this node lost its store, or never was in step.
+    pub lost: bool,
+    /// For how long addresses are still held back after a loss.
+    pub embargo: Option<Duration>,
+    /// For how long automatic promotion is still held back.
+    pub paused: Option<Duration>,
+    /// The other node.
+    pub partner: PartnerStatus,
+}
+
+/// The partner, as this node sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartnerStatus {
+    /// Who.
+    pub node: NodeName,
+    /// Its state, as it last said.
+    pub phase: Option<Phase>,
+    /// Whether there is a session.
+    pub connected: bool,
+    /// Since contact was last proved.
+    pub heartbeat_age: Duration,
+    /// Of a heartbeat.
+    pub round_trip: Option<Duration>,
+    /// Records that it has yet to take.
+    pub lag_records: usize,
+    /// Whether nobody waits for it.
+    pub lagging: bool,
+    /// Its clock minus ours, in milliseconds.
+    pub skew_ms: Option<i64>,
+    /// Whether a client has just said that it serves, although contact is lost.
+    pub seen_serving: bool,
+}
+
+/// One scope.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScopeStatus {
+    /// Which.
+    pub name: ScopeName,
+    /// Its relationship, unless one node serves it alone.
+    pub relationship: Option<RelationshipName>,
+    /// Its subnet, as `network/prefix`.
+    pub subnet: String,
+    /// On this node.
+    pub state: ScopeState,
+    /// Addresses in its pools.
+    pub addresses: u64,
+    /// Live leases.
+    pub bound: u64,
+    /// Leases that are over and not yet agreed free.
+    pub ended: u64,
+    /// Declined addresses.
+    pub declined: u64,
+    /// Free addresses that this node may give away alone.
+    pub free_home: u64,
+    /// Free addresses that its partner may give away alone.
+    pub free_partner: u64,
+    /// Reserved addresses.
+    pub reserved: u64,
+}
+
+/// State of a scope on a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ScopeState {
+    /// It answers.
+    Active,
+    /// It is held silent.
+    Deactivated,
+    /// An operator's will, on all nodes.
+    Disabled,
+}
+
+impl Node {
+    /// What this node says of itself and of its partners.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let relationships: Vec<RelationshipStatus> =
+            self.relationships.iter().filter_map(|pair| self.relationship_status(pair)).collect();
+        Status {
+            cluster: self.configuration.cluster.clone(),
+            node: self.identity.node.clone(),
+            revision: self.configuration.revision.clone(),
+            todo: self.todo(),
+            relationships,
+            scopes: self.scope_statuses(),
+        }
+    }
+
+    /// Leases of two clients that were told of one address.
+    pub fn conflicts(&self) -> impl Iterator<Item = &ConflictReport> {
+        self.relationships.iter().flat_map(|pair| &pair.conflicts)
+    }
+
+    fn todo(&self) -> Option<String> {
+        if !self.fx.store_works {
+            return Some("the store takes no writes: free its disk; nobody is served from here meanwhile".into());
+        }
+        self.relationships.iter().filter(|pair| pair.partner.is_some()).find_map(|pair| {
+            let partner = pair.partner.as_ref()?;
+            let name = &pair.name;
+            let isolated = !pair.is_connected();
+            if pair.lost && pair.state.phase() == Phase::Startup && isolated {
+                Some(format!("{name}: start {partner}, or, if this cluster is new, run `standfast init`"))
+            } else if pair.lost && pair.exchange.is_none() {
+                Some(format!("{name}: if this cluster is new, run `standfast init`"))
+            } else if pair.state.phase() == Phase::Startup && pair.must_hear_partner {
+                Some(format!("{name}: silent until {partner} is heard; start it, or if it is off for good run `standfast failover --partner-down {partner} --yes`"))
+            } else if pair.state.phase() == Phase::CommunicationsInterrupted && isolated {
+                Some(format!("{name}: {partner} is not heard; bring it back, or if it is off run `standfast failover --partner-down {partner} --yes`"))
+            } else {
+                None
+            }
+        })
+    }
+
+    fn relationship_status(&self, pair: &Relationship) -> Option<RelationshipStatus> {
+        let partner = pair.partner.clone()?;
+        let peer = self.peers.get(&partner)?;
+        let now = self.fx.instant();
+        let left = |until: Option<Instant>| until.map(|until| until.since(now));
+        let node_of = |slot: Slot| if slot == pair.slot { self.identity.node.clone() } else { partner.clone() };
+        let active = pair.is_serving(&self.fx);
+        let partner_active = pair.partner_pulse.as_ref().is_some_and(|(_, pulse)| pulse.serving && pair.is_connected());
+        Some(RelationshipStatus {
+            name: pair.name.clone(),
+            phase: pair.state.phase(),
+            active,
+            active_node: if active {
+                Some(self.identity.node.clone())
+            } else {
+                Some(partner.clone()).filter(|_| partner_active)
+            },
+            epoch: pair.epoch,
+            epoch_node: node_of(pair.epoch.slot),
+            proof: pair.partner_down().map(|(proof, _)| proof),
+            must_hear_partner: pair.must_hear_partner,
+            lost: pair.lost,
+            embargo: left(pair.embargo_end()),
+            paused: left(pair.paused_until),
+            partner: PartnerStatus {
+                node: partner.clone(),
+                phase: pair.partner_pulse.as_ref().map(|(_, pulse)| pulse.phase),
+                connected: pair.is_connected(),
+                heartbeat_age: now.since(peer.detector.last_contact()),
+                round_trip: peer.detector.seen.round_trip.map(Duration::from_micros),
+                lag_records: pair.table.untaken_len(),
+                lagging: pair.lag.is_lagging(),
+                skew_ms: peer.detector.seen.skew,
+                seen_serving: pair.partner_is_seen(&self.fx),
+            },
+        })
+    }
+
+    fn scope_statuses(&self) -> Vec<ScopeStatus> {
+        let now = self.fx.instant();
+        let mut statuses: Vec<Option<ScopeStatus>> =
+            (0..self.configuration.scopes.len()).map(|position| self.empty_scope_status(position)).collect();
+        for pair in &self.relationships {
+            for lease in pair.table.iter() {
+                let position = pair.table.scope_position(lease.address);
+                let Some(status) = position.and_then(|position| statuses[position].as_mut()) else { continue };
+                match lease.state_at(now) {
+                    LeaseState::Bound => status.bound += 1,
+                    LeaseState::Ended => status.ended += 1,
+                    LeaseState::Declined => status.declined += 1,
+                    LeaseState::Free => {}
+                }
+            }
+        }
+        statuses.into_iter().flatten().collect()
+    }
+
+    fn empty_scope_status(&self, position: usize) -> Option<ScopeStatus> {
+        let scope = &self.configuration.scopes[position];
+        let pair = &self.relationships[self.owners[position]?];
+        let pools = 0..scope.pools.len();
+        let free = |home: Option<Slot>| -> u64 {
+            pools.clone().map(|pool| pair.table.free_in(PoolIndex { scope: position, pool }, home)).sum()
+        };
+        let own = pair.partner.as_ref().map(|_| pair.slot);
+        let state = if scope.disabled {
+            ScopeState::Disabled
+        } else if pair.is_serving(&self.fx) {
+            ScopeState::Active
+        } else {
+            ScopeState::Deactivated
+        };
+        Some(ScopeStatus {
+            name: scope.name.clone(),
+            relationship: pair.partner.as_ref().map(|_| pair.name.clone()),
+            subnet: format!("{}/{}", scope.subnet.network, scope.subnet.prefix),
+            state,
+            addresses: scope.pools.iter().map(|pool| pool.range.len()).sum(),
+            bound: 0,
+            ended: 0,
+            declined: 0,
+            free_home: free(own),
+            free_partner: own.map_or(0, |slot| free(Some(slot.other()))),
+            reserved: scope.reservations.len() as u64,
+        })
+    }
+}

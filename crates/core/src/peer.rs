@@ -1,0 +1,74 @@
+//! Another node, as far as this one is in touch with it.
+
+use crate::configuration::RelationshipSettings;
+use crate::failover::detector::Detector;
+use crate::id::{Incarnation, Session};
+use crate::message::{Heartbeat, Remembered};
+use crate::time::{Instant, Now};
+use std::net::Ipv4Addr;
+
+/// A node with which this one shares a relationship.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) detector: Detector,
+    pub(crate) session: Option<Session>,
+    /// Its incarnation, once it said hello in this session.
+    pub(crate) greeted: Option<Incarnation>,
+    /// The last that was seen of it, to tell it when it comes back.
+    pub(crate) remembered: Option<Remembered>,
+    /// What it calls itself towards clients.
+    pub(crate) server_identifiers: Vec<Ipv4Addr>,
+}
+
+impl Peer {
+    /// One that has not been met. Where relationships differ in their timers, the quickest count.
+    pub(crate) fn new<'a>(
+        relationships: impl Iterator<Item = &'a RelationshipSettings> + Clone,
+        remembered: Option<Remembered>,
+        now: Instant,
+    ) -> Self {
+        let failover = || relationships.clone().map(|relationship| &relationship.failover);
+        let interval = failover().map(|settings| settings.heartbeat_interval).min().unwrap_or_default();
+        let timeout = failover().map(|settings| settings.heartbeat_timeout).min().unwrap_or_default();
+        Self {
+            detector: Detector::new(interval, timeout, now),
+            session: None,
+            greeted: None,
+            remembered,
+            server_identifiers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn session_up(&mut self, session: Session, now: Instant) {
+        self.session = Some(session);
+        self.greeted = None;
+        self.detector.session_up(session, now);
+    }
+
+    pub(crate) fn session_down(&mut self) {
+        self.session = None;
+        self.greeted = None;
+        self.detector.session_down();
+    }
+
+    pub(crate) fn heard(&mut self, now: Now, heartbeat: &Heartbeat) {
+        self.detector.heard(now, heartbeat);
+        if let Some(remembered) = self.remembered.as_mut()
+            && Some(remembered.incarnation) == self.greeted
+        {
+            remembered.persisted = remembered.persisted.max(heartbeat.persisted);
+        }
+    }
+
+    /// It has answered our hello, so it knows whether its store went back in time: from now on this is what we
+    /// remember of it. True if that is new.
+    pub(crate) fn remember(&mut self) -> bool {
+        let Some(incarnation) = self.greeted else { return false };
+        if self.remembered.is_some_and(|remembered| remembered.incarnation == incarnation) {
+            return false;
+        }
+        let persisted = self.detector.seen.persisted.unwrap_or_default();
+        self.remembered = Some(Remembered { incarnation, persisted });
+        true
+    }
+}
