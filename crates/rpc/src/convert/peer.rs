@@ -17,6 +17,8 @@ use std::net::Ipv4Addr;
 pub const MAX_FRAME: usize = 1 << 20;
 /// Two nodes share at most so many relationships.
 const MAX_PAIRS: usize = 1024;
+/// A node has at most so many server identifiers.
+const MAX_IDENTIFIERS: usize = 4096;
 
 /// Version of the peer protocol. A node talks to every minor of its own major.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -226,6 +228,7 @@ impl From<Hello> for proto::Hello {
             incarnation: hello.incarnation.0,
             wall_ms: hello.wall.0,
             remembered: hello.remembered.map(Into::into),
+            server_identifiers: hello.server_identifiers.into_iter().map(Ipv4Addr::to_bits).collect(),
             pairs: hello.pairs.into_iter().map(Into::into).collect(),
         }
     }
@@ -238,6 +241,12 @@ impl TryFrom<proto::Hello> for Hello {
             incarnation: Incarnation(hello.incarnation),
             wall: Wall(hello.wall_ms),
             remembered: hello.remembered.map(TryInto::try_into).transpose()?,
+            server_identifiers: decode_all(
+                "Hello.server_identifiers",
+                hello.server_identifiers,
+                MAX_IDENTIFIERS,
+                |address| Ok(Ipv4Addr::from_bits(address)),
+            )?,
             pairs: decode_all("Hello.pairs", hello.pairs, MAX_PAIRS, PairHello::try_from)?,
         })
     }
@@ -253,9 +262,10 @@ impl From<PairHello> for proto::PairHello {
             was_partner_down: hello.was_partner_down,
             partner_down_since_ms: hello.partner_down_since.map(|remaining| remaining.0),
             lost: hello.lost,
+            wants_everything: hello.wants_everything,
             restarted: hello.restarted,
             served: hello.served,
-            embargo_ms: hello.embargo.map(|remaining| remaining.0),
+            new: hello.new,
         }
     }
 }
@@ -271,9 +281,10 @@ impl TryFrom<proto::PairHello> for PairHello {
             was_partner_down: hello.was_partner_down,
             partner_down_since: hello.partner_down_since_ms.map(Remaining),
             lost: hello.lost,
+            wants_everything: hello.wants_everything,
             restarted: hello.restarted,
             served: hello.served,
-            embargo: hello.embargo_ms.map(Remaining),
+            new: hello.new,
         })
     }
 }
@@ -295,7 +306,9 @@ fn pair_to_proto(relationship: &RelationshipName, message: PairMessage) -> proto
             M::Answer(proto::Answer { number, address: address.to_bits(), record: record.map(Into::into) })
         }
         PairMessage::Left(phase) => M::Left(proto::Left { phase: phase_to_proto(phase).into() }),
-        PairMessage::HandOver { epoch } => M::HandOver(proto::HandOver { epoch: Some(epoch.into()) }),
+        PairMessage::HandOver { epoch, by_operator } => {
+            M::HandOver(proto::HandOver { epoch: Some(epoch.into()), by_operator })
+        }
         PairMessage::TookOver { epoch } => M::TookOver(proto::TookOver { epoch: Some(epoch.into()) }),
         PairMessage::RequestHandOver { by_operator } => M::RequestHandOver(proto::RequestHandOver { by_operator }),
         PairMessage::CleanLeave => M::CleanLeave(proto::CleanLeave {}),
@@ -332,7 +345,10 @@ fn pair_from_proto(pair: proto::PairMessage) -> Result<PeerMessage, DecodeError>
             record: answer.record.map(TryInto::try_into).transpose()?,
         },
         M::Left(left) => PairMessage::Left(phase("Left.phase", left.phase)?),
-        M::HandOver(hand_over) => PairMessage::HandOver { epoch: epoch("HandOver.epoch", hand_over.epoch)? },
+        M::HandOver(hand_over) => PairMessage::HandOver {
+            epoch: epoch("HandOver.epoch", hand_over.epoch)?,
+            by_operator: hand_over.by_operator,
+        },
         M::TookOver(took_over) => PairMessage::TookOver { epoch: epoch("TookOver.epoch", took_over.epoch)? },
         M::RequestHandOver(request) => PairMessage::RequestHandOver { by_operator: request.by_operator },
         M::CleanLeave(proto::CleanLeave {}) => PairMessage::CleanLeave,

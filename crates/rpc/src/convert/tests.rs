@@ -120,12 +120,12 @@ prop_compose! {
         slot in option::of(slots()),
         phase in phases(),
         epoch in epochs(),
-        [was_partner_down, lost, restarted, served] in any::<[bool; 4]>(),
+        [was_partner_down, lost, wants_everything, restarted, served, new] in any::<[bool; 6]>(),
         partner_down_since in option::of(remaining()),
-        embargo in option::of(remaining()),
     ) -> PairHello {
         PairHello {
-            relationship, slot, phase, epoch, was_partner_down, partner_down_since, lost, restarted, served, embargo,
+            relationship, slot, phase, epoch, was_partner_down, partner_down_since, lost, wants_everything, restarted,
+            served, new,
         }
     }
 }
@@ -135,9 +135,10 @@ prop_compose! {
         incarnation in any::<u64>(),
         wall in any::<i64>(),
         remembered in option::of(remembered()),
+        server_identifiers in vec(any::<u32>().prop_map(Into::into), 0..3),
         pairs in vec(pair_hellos(), 0..3),
     ) -> Hello {
-        Hello { incarnation: Incarnation(incarnation), wall: Wall(wall), remembered, pairs }
+        Hello { incarnation: Incarnation(incarnation), wall: Wall(wall), remembered, server_identifiers, pairs }
     }
 }
 
@@ -155,7 +156,7 @@ fn pair_messages() -> impl Strategy<Value = PairMessage> {
         (counters(), any::<u32>(), option::of(records()))
             .prop_map(|(number, address, record)| { PairMessage::Answer { number, address: address.into(), record } }),
         phases().prop_map(PairMessage::Left),
-        epochs().prop_map(|epoch| PairMessage::HandOver { epoch }),
+        (epochs(), any::<bool>()).prop_map(|(epoch, by_operator)| PairMessage::HandOver { epoch, by_operator }),
         epochs().prop_map(|epoch| PairMessage::TookOver { epoch }),
         any::<bool>().prop_map(|by_operator| PairMessage::RequestHandOver { by_operator }),
         Just(PairMessage::CleanLeave),
