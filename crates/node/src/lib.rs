@@ -1,1 +1,6 @@
-//! Placeholder.
+//! The daemon as a library: sockets, gRPC, the store and the clock around one core.
+
+pub mod clock;
+pub mod cluster_file;
+mod kernel;
+pub mod store;

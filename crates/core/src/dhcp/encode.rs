@@ -5,11 +5,14 @@
 //! (RFC 3046 section 2.1). When the options field is full, `file` and `sname` take what fits there (option 52), unless
 //! they carry boot parameters.
 
+mod wanted;
+
 use super::option::{OptionLayers, code, seconds};
-use super::query::{Kind, Query};
+use super::query::Query;
 use crate::configuration::Boot;
 use std::net::Ipv4Addr;
 use std::time::Duration;
+use wanted::wanted;
 
 const HEADER: usize = 240;
 const SNAME: usize = 44;
@@ -167,95 +170,6 @@ fn write_text(field: &mut [u8], text: Option<&str>) {
     field[..length].copy_from_slice(&bytes[..length]);
 }
 
-/// What the client asked for and what is forced, in the order of sending.
-fn wanted<'a>(answer: &'a Answer<'_>, query: &Query) -> Vec<(u8, &'a [u8])> {
-    if answer.kind == AnswerKind::Nak {
-        return Vec::new();
-    }
-    let mut codes = Codes::default();
-    if query.parameters.is_empty() {
-        // RFC 8925 and RFC 3442 want their options asked for; of the others, whatever is configured may help.
-        let mut configured: Vec<u8> = answer.options.codes().collect();
-        configured.sort_unstable();
-        configured.retain(|code| !matches!(*code, code::V6ONLY_PREFERRED | code::CLASSLESS_ROUTES));
-        configured.iter().for_each(|code| codes.add(*code));
-    } else {
-        query.parameters.iter().for_each(|code| codes.add(*code));
-    }
-    let asked_for_v6only = query.parameters.contains(&code::V6ONLY_PREFERRED);
-    answer
-        .forced
-        .iter()
-        .filter(|code| **code != code::V6ONLY_PREFERRED || asked_for_v6only)
-        .for_each(|code| codes.add(*code));
-
-    let value = |code: u8| answer.options.get(code).map(|value| (code, value));
-    let mut wanted: Vec<_> = codes.as_slice().iter().filter_map(|code| value(*code)).collect();
-    if wanted.iter().any(|(code, _)| *code == code::CLASSLESS_ROUTES) {
-        wanted.retain(|(code, _)| *code != code::ROUTERS);
-    }
-    mask_before_routers(&mut wanted);
-    wanted
-}
-
-/// RFC 2132 section 3.3: the netmask MUST be first where both are sent.
-fn mask_before_routers(wanted: &mut [(u8, &[u8])]) {
-    let position = |code: u8| wanted.iter().position(|(known, _)| *known == code);
-    if let (Some(mask), Some(routers)) = (position(code::SUBNET_MASK), position(code::ROUTERS))
-        && routers < mask
-    {
-        wanted[routers..=mask].rotate_right(1);
-    }
-}
-
-/// Codes in order, each once, without those that only the server itself may write.
-struct Codes {
-    list: [u8; 256],
-    length: usize,
-    seen: [bool; 256],
-}
-
-impl Default for Codes {
-    fn default() -> Self {
-        let mut seen = [false; 256];
-        for code in [
-            code::PAD,
-            code::REQUESTED_ADDRESS,
-            code::LEASE_TIME,
-            code::OVERLOAD,
-            code::MESSAGE_TYPE,
-            code::SERVER_IDENTIFIER,
-            code::PARAMETERS,
-            code::MAX_MESSAGE_SIZE,
-            code::RENEWAL_TIME,
-            code::REBINDING_TIME,
-            code::CLIENT_ID,
-            code::RAPID_COMMIT,
-            code::RELAY_INFORMATION,
-            code::SUBNET_SELECTION,
-            code::END,
-        ] {
-            seen[usize::from(code)] = true;
-        }
-        Self { list: [0; 256], length: 0, seen }
-    }
-}
-
-impl Codes {
-    fn add(&mut self, code: u8) {
-        let seen = &mut self.seen[usize::from(code)];
-        if !*seen {
-            *seen = true;
-            self.list[self.length] = code;
-            self.length += 1;
-        }
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.list[..self.length]
-    }
-}
-
 /// Length of what [`write_leading`] and [`write_trailing`] write.
 fn fixed_length(answer: &Answer<'_>, query: &Query) -> usize {
     let mut scratch = Vec::with_capacity(64);
@@ -296,7 +210,7 @@ fn write_trailing(answer: &Answer<'_>, query: &Query, out: &mut Vec<u8>) {
             write_option(out, code::SUBNET_SELECTION, &subnet.octets());
         }
     }
-    if let Some(id) = query.client_id_option.as_ref().filter(|_| query.kind != Kind::Bootp) {
+    if let Some(id) = &query.client_id_option {
         write_option(out, code::CLIENT_ID, id);
     }
     if let Some(information) = &query.relay_information {
