@@ -21,7 +21,6 @@ pub(crate) fn clock_is_synchronised() -> bool {
 }
 
 /// The largest IP packet, in bytes, that the interface called `name` carries. Any socket will do to ask.
-#[cfg_attr(not(test), expect(dead_code, reason = "the links that ask it follow"))]
 pub(crate) fn interface_mtu(socket: BorrowedFd<'_>, name: &str) -> io::Result<u32> {
     let name = name.as_bytes();
     if name.is_empty() || name.len() >= libc::IFNAMSIZ {

@@ -4,3 +4,4 @@ pub mod clock;
 pub mod cluster_file;
 mod kernel;
 pub mod store;
+pub mod udp;
