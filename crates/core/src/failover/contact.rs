@@ -158,11 +158,15 @@ impl Relationship {
         if self.partner_down().is_none() {
             return true;
         }
-        if partner_is_ready {
-            let since = fx.instant();
-            self.enter(State::CommunicationsInterrupted { role: Role::Active, since }, "the partner has synced", fx);
+        if !partner_is_ready {
+            return false;
         }
-        partner_is_ready
+        let since = fx.instant();
+        self.enter(State::CommunicationsInterrupted { role: Role::Active, since }, "the partner has synced", fx);
+        // What was granted by those rights while the pass ran must be taken too, or the partner would go on without it.
+        let Some(exchange) = self.exchange.as_mut() else { return false };
+        exchange.pass_end = fx.last();
+        exchange.pass_taken(&self.table)
     }
 
     fn enter_normal(&mut self, said: Ready, heard: Ready, fx: &mut Effects) {

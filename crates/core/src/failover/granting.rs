@@ -230,14 +230,17 @@ impl Relationship {
         let until = now + self.settings.replication_deadline;
         let waits = right == Right::Ask || self.waits_for_partner();
         let expiry = if waits || self.leads_freely() { wanted } else { bounded };
+        // A client that does not hear this answer goes on believing in the longer one that it had.
+        let believed = before.filter(|lease| lease.client == wish.client && lease.state == LeaseState::Bound);
+        let recorded = believed.map_or(expiry, |lease| lease.expiry.max(expiry));
         let lease = Lease {
             address: wish.address,
             state: LeaseState::Bound,
             client: wish.client.clone(),
             hardware: wish.hardware,
             hostname: wish.hostname.clone(),
-            expiry,
-            potential_expiry: before.map_or(expiry, |lease| lease.potential_expiry.max(expiry)),
+            expiry: recorded,
+            potential_expiry: before.map_or(recorded, |lease| lease.potential_expiry.max(recorded)),
             acked_expiry: acked(before, &wish.client),
             version: before.map_or(Version::default(), |lease| lease.version),
             epoch: self.epoch,

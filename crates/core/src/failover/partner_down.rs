@@ -1,7 +1,7 @@
 //! What may be given away without the partner: the proofs that it does not serve, the waits they need, and the
 //! holding back of a node that lost what it knew.
 
-use super::relationship::Relationship;
+use super::relationship::{REUSE_GRACE, Relationship};
 use super::state::{Phase, Proof, Role, State};
 use crate::effects::Effects;
 use crate::event::Code;
@@ -51,7 +51,10 @@ impl Giving {
         let potential = lease.map_or(Instant::NEVER, |lease| lease.potential_expiry);
         match proof {
             Proof::CleanLeave => potential <= self.certain,
-            Proof::Operator | Proof::Fenced | Proof::Timer => potential.max(from) + self.mclt <= self.certain,
+            // What remained of an expiry grew on its way to the partner, which may have promised by the larger one.
+            Proof::Operator | Proof::Fenced | Proof::Timer => {
+                potential.max(from) + self.mclt + REUSE_GRACE <= self.certain
+            }
         }
     }
 
@@ -62,7 +65,7 @@ impl Giving {
             Some(Embargo::UntilSynced) => true,
             Some(Embargo::PerAddress { opened, .. }) => {
                 let potential = lease.map_or(Instant::NEVER, |lease| lease.potential_expiry);
-                self.certain < potential.max(opened) + self.mclt
+                self.certain < potential.max(opened) + self.mclt + REUSE_GRACE
             }
             Some(Embargo::Everything { end, .. }) => self.certain < end,
         }
@@ -108,12 +111,14 @@ impl Relationship {
     /// what it holds bounds what was promised. Otherwise nobody knows.
     pub(crate) fn begin_embargo(&mut self, fx: &mut Effects) {
         let now = fx.instant();
-        let unknown =
-            Embargo::Everything { end: now + self.longest_lease + self.settings.mclt, extends_nothing: false };
+        let unknown = Embargo::Everything {
+            end: now + self.longest_lease + self.settings.mclt + REUSE_GRACE,
+            extends_nothing: false,
+        };
         if self.lost {
             let known = || {
                 let last = self.table.iter().map(|lease| lease.potential_expiry).max();
-                let end = last.map_or(self.started, |last| last.max(self.started)) + self.settings.mclt;
+                let end = last.map_or(self.started, |last| last.max(self.started)) + self.settings.mclt + REUSE_GRACE;
                 Embargo::PerAddress { opened: self.started, end }
             };
             self.embargo = Some(if self.partner_hello.restarted { unknown } else { known() });
@@ -201,7 +206,7 @@ impl Relationship {
     /// Enters partner-down: the whole pool is this node's once the waits are over.
     pub(crate) fn enter_partner_down(&mut self, proof: Proof, from: Instant, why: &str, fx: &mut Effects) {
         if self.must_hear_partner {
-            let end = from + self.longest_lease + self.settings.mclt;
+            let end = from + self.longest_lease + self.settings.mclt + REUSE_GRACE;
             self.embargo = Some(Embargo::Everything { end, extends_nothing: self.lost });
             let what = "the partner may have promised anything before it died: no address is given away until then";
             self.event(Code::EmbargoStarted, what, why, fx);

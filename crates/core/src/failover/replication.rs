@@ -120,7 +120,6 @@ impl Exchange {
     pub(crate) fn pass_taken(&self, table: &LeaseTable) -> bool {
         table.first_untaken().is_none_or(|first| first > self.pass_end)
     }
-
 }
 
 /// Whether the partner keeps up with what it must take before clients are answered.

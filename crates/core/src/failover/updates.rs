@@ -141,7 +141,10 @@ impl Relationship {
 
     /// Stores a change of this node's own.
     pub(crate) fn change(&mut self, lease: Lease, fx: &mut Effects) {
-        let lease = Lease { version: lease.version.raised(self.slot), epoch: self.epoch, taken: false, ..lease };
+        // An empty store counts from the clock, or its counters would repeat versions that the partner has seen.
+        let floor = if self.lost { u64::try_from(fx.now.wall.0).unwrap_or(0) } else { 0 };
+        let version = lease.version.at_least(self.slot, floor).raised(self.slot);
+        let lease = Lease { version, epoch: self.epoch, taken: false, ..lease };
         let lease = fx.write_lease(&self.name, lease);
         self.table.put(lease);
     }

@@ -126,6 +126,14 @@ impl Version {
         Self([self.0[0].max(other.0[0]), self.0[1].max(other.0[1])])
     }
 
+    /// With the counter of the node in `slot` at `floor` or above.
+    #[must_use]
+    pub fn at_least(mut self, slot: Slot, floor: u64) -> Self {
+        let counter = &mut self.0[slot.index()];
+        *counter = (*counter).max(floor);
+        self
+    }
+
     /// After one more local change of the node in `slot`.
     #[must_use]
     pub fn raised(mut self, slot: Slot) -> Self {
