@@ -297,7 +297,7 @@ impl Node {
         let mclt = self.relationships.iter().map(|r| r.settings.mclt).min().unwrap_or(Duration::MAX);
         self.fx.outputs.restart |= stood_still > mclt;
         for relationship in &mut self.relationships {
-            relationship.held.clear();
+            relationship.drop_held();
         }
         for peer in self.peers.keys().cloned().collect::<Vec<_>>() {
             self.lose(&peer, "the process stood still");

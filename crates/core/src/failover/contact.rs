@@ -42,6 +42,7 @@ impl Relationship {
         }
         if hello.new && self.lost && self.table.is_empty() {
             self.lost = false;
+            self.embargo = None;
             self.event(Code::Initialised, "the cluster is new", "the partner said so", fx);
         }
         if self.lost && hello.lost {

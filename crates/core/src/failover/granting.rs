@@ -111,9 +111,12 @@ impl HeldReplies {
         self.by_address.is_empty()
     }
 
-    /// Drops everything.
-    pub(crate) fn clear(&mut self) {
+    /// Drops everything. Returns the addresses of which the home was asked.
+    fn clear(&mut self) -> Vec<Ipv4Addr> {
+        let asked = |held: &Held| matches!(held.waits_for, WaitsFor::Answer { .. });
+        let addresses = self.by_address.iter().filter(|(_, held)| asked(held)).map(|(&address, _)| address).collect();
         *self = Self::default();
+        addresses
     }
 
     /// Whoever waits for the partner is due now.
@@ -288,6 +291,7 @@ impl Relationship {
         let held = if self.held.by_address.get(&address).is_some_and(waits) { self.held.take(address) } else { None };
         let Some(record) = record else {
             if let Some(held) = held {
+                self.table.release_offered(address);
                 fx.settled.push(Settled::Refused { pending: held.pending });
             }
             return;
@@ -341,11 +345,20 @@ impl Relationship {
                 let what = "the partner is lagging: clients get the lease that needs no answer of it";
                 self.event(Code::Lagging, what, "replies missed the replication deadline", fx);
             }
-            if let WaitsFor::Taken { sequence } = held.waits_for {
-                self.held.insert(address, Held { waits_for: WaitsFor::Write { sequence, full: false }, ..held });
+            match held.waits_for {
+                WaitsFor::Taken { sequence } => {
+                    self.held.insert(address, Held { waits_for: WaitsFor::Write { sequence, full: false }, ..held });
+                }
+                WaitsFor::Answer { .. } => self.table.release_offered(address),
+                WaitsFor::Write { .. } => {}
             }
         }
         self.settle_persisted(fx);
+    }
+
+    /// Drops every reply that waits.
+    pub(crate) fn drop_held(&mut self) {
+        self.held.clear().into_iter().for_each(|address| self.table.release_offered(address));
     }
 
     /// Asks the home for a free address.

@@ -287,7 +287,7 @@ impl Relationship {
 
     fn stop_answering(&mut self) {
         self.unbroken = false;
-        self.held.clear();
+        self.drop_held();
         self.offers.drop_all().into_iter().for_each(|address| self.table.release_offered(address));
     }
 

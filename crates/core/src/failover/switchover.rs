@@ -271,7 +271,7 @@ impl Relationship {
         if let State::Leaving { until, was_active, step } = self.state
             && step != LeavingStep::Done
         {
-            self.held.clear();
+            self.drop_held();
             self.state = State::Leaving { until, was_active, step: LeavingStep::Done };
             self.event(Code::Left, "this node has left", "a clean stop", fx);
         }

@@ -196,7 +196,7 @@ impl Node {
             };
             let left = PairMessage::Left(Phase::CommunicationsInterrupted);
             self.fx.send_now(&partner, exchange.session, PeerMessage::Pair(relationship.name.clone(), left));
-            relationship.held.clear();
+            relationship.drop_held();
         }
     }
 }
