@@ -3,5 +3,7 @@
 pub mod clock;
 pub mod cluster_file;
 mod kernel;
+pub mod peers;
+pub mod port;
 pub mod store;
 pub mod udp;

@@ -1,0 +1,218 @@
+//! Links to peers: one session to each, of two streams that have a connection each, so that a heartbeat never waits
+//! behind a batch.
+//!
+//! ```text
+//!     the node whose name sorts first             the other
+//!     draws a session number, connects twice ───► accepts, checks certificate and Open
+//!     checks Open                            ◄─── Open
+//!     Up ······················ both streams ······················ Up
+//!     Down ◄─────────── either stream closes, either side ───────────► Down
+//!     Gone, if the peer's port then refuses connections               Gone
+//! ```
+//!
+//! Everything here runs on its own threads. The serving loop hands messages over without waiting, takes events from a
+//! bounded queue, and is never held up by a slow peer: a stream whose queue is full ends its session.
+
+mod check;
+mod dial;
+mod gone;
+mod notices;
+mod service;
+mod session;
+
+#[cfg(test)]
+mod tests;
+
+pub use service::PeerGate;
+
+use crate::clock::Clock;
+use notices::Notices;
+use session::Live;
+use standfast_core::id::{Incarnation, NodeName, Revision, Session};
+use standfast_core::message::PeerMessage;
+use standfast_rpc::convert::{Open, Protocol};
+use standfast_rpc::tls::ReloadableTls;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// What the serving loop is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PeerEvent {
+    /// Both streams of a session are open.
+    Up {
+        /// With whom.
+        peer: NodeName,
+        /// Which.
+        session: Session,
+    },
+    /// A message of a session that is up.
+    Message {
+        /// From whom.
+        peer: NodeName,
+        /// In which session.
+        session: Session,
+        /// What.
+        message: PeerMessage,
+    },
+    /// A session that was up has ended.
+    Down {
+        /// With whom.
+        peer: NodeName,
+        /// Which.
+        session: Session,
+    },
+    /// The peer's host refuses connections: its process is gone. Told once per outage.
+    Gone {
+        /// Whose.
+        peer: NodeName,
+    },
+}
+
+/// Who this node is, and who its peers are.
+#[derive(Clone, Debug)]
+pub struct PeerSettings {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// This node.
+    pub node: NodeName,
+    /// Drawn at this start.
+    pub incarnation: Incarnation,
+    /// The configuration in use.
+    pub revision: Revision,
+    /// The other nodes of this node's relationships, and where they listen.
+    pub peers: BTreeMap<NodeName, SocketAddr>,
+}
+
+impl PeerSettings {
+    /// Of two nodes the one whose name sorts first connects to the other.
+    fn dials(&self, peer: &NodeName) -> bool {
+        self.node < *peer
+    }
+
+    fn open(&self, session: Session) -> Open {
+        Open {
+            cluster: self.cluster.clone(),
+            node: self.node.clone(),
+            protocol: Protocol::CURRENT,
+            incarnation: self.incarnation,
+            session,
+            revision: self.revision.clone(),
+        }
+    }
+}
+
+/// Where events go: a bounded queue, and a way to wake whoever takes from it. A queue that is full holds up the peers.
+#[derive(Clone)]
+pub struct EventQueue {
+    queue: mpsc::Sender<PeerEvent>,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl EventQueue {
+    /// A queue of at most `capacity` events; `wake` is called after each.
+    pub fn new(capacity: usize, wake: impl Fn() + Send + Sync + 'static) -> (Self, mpsc::Receiver<PeerEvent>) {
+        let (queue, events) = mpsc::channel(capacity);
+        (Self { queue, wake: Arc::new(wake) }, events)
+    }
+
+    async fn put(&self, event: PeerEvent) {
+        // Fails only once the serving loop has ended.
+        let _ = self.queue.send(event).await;
+        (self.wake)();
+    }
+}
+
+/// The links to all peers. Dropping it ends them.
+pub struct Peers {
+    shared: Arc<Shared>,
+    _dialers: JoinSet<()>,
+}
+
+impl Peers {
+    /// Starts to connect to the peers that this node dials, on `runtime`.
+    #[must_use]
+    pub fn start(
+        settings: PeerSettings,
+        tls: Arc<ReloadableTls>,
+        clock: Clock,
+        events: EventQueue,
+        runtime: &Handle,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            settings,
+            tls,
+            events,
+            live: Mutex::default(),
+            gone: Mutex::default(),
+            notices: Notices::new(clock),
+        });
+        let mut dialers = JoinSet::new();
+        for (peer, &address) in shared.settings.peers.iter().filter(|(peer, _)| shared.settings.dials(peer)) {
+            dialers.spawn_on(dial::keep_dialing(Arc::clone(&shared), peer.clone(), address), runtime);
+        }
+        Self { shared, _dialers: dialers }
+    }
+
+    /// The service to which the peers that dial this node connect.
+    #[must_use]
+    pub fn gate(&self) -> PeerGate {
+        PeerGate::new(Arc::clone(&self.shared))
+    }
+
+    /// Sends a message without waiting. It is dropped if another session is up, or none; if its stream is full, the
+    /// session ends.
+    pub fn send(&self, to: &NodeName, session: Session, message: PeerMessage) {
+        let full = match self.shared.live().get(to) {
+            Some(live) if live.session == session => live.send(message).is_err(),
+            Some(_) | None => false,
+        };
+        if full {
+            self.shared.notices.warn(to, "it does not take what is sent to it; the session ends");
+            self.shared.end(to, session);
+        }
+    }
+
+    /// Ends the session with `peer`, if there is one.
+    pub fn disconnect(&self, peer: &NodeName) {
+        self.shared.live().remove(peer);
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        self.shared.live().clear();
+    }
+}
+
+struct Shared {
+    settings: PeerSettings,
+    tls: Arc<ReloadableTls>,
+    events: EventQueue,
+    /// Sessions that are up. Taking one out ends it.
+    live: Mutex<BTreeMap<NodeName, Live>>,
+    /// Peers that were reported gone and have not been met since.
+    gone: Mutex<BTreeSet<NodeName>>,
+    notices: Notices,
+}
+
+impl Shared {
+    fn live(&self) -> MutexGuard<'_, BTreeMap<NodeName, Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gone(&self) -> MutexGuard<'_, BTreeSet<NodeName>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends `session`, and no later one.
+    fn end(&self, peer: &NodeName, session: Session) {
+        let mut live = self.live();
+        if live.get(peer).is_some_and(|live| live.session == session) {
+            live.remove(peer);
+        }
+    }
+}

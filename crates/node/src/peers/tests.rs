@@ -1,0 +1,167 @@
+//! Two nodes in one process, over loopback, with certificates made for the test.
+
+use super::*;
+use crate::port;
+use standfast_core::message::{Heartbeat, PairMessage};
+use standfast_core::time::Wall;
+use standfast_rpc::tls::{Authority, Role};
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic::service::Routes;
+
+/// Far longer than anything here takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Node {
+    peers: Peers,
+    events: mpsc::Receiver<PeerEvent>,
+    server: JoinHandle<()>,
+}
+
+impl Node {
+    fn start(dir: &Path, settings: PeerSettings, listener: TcpListener) -> Self {
+        let tls = Arc::new(ReloadableTls::load(dir, settings.node.as_str()).unwrap());
+        let (queue, events) = EventQueue::new(64, || {});
+        let peers = Peers::start(settings, Arc::clone(&tls), Clock::start(), queue, &Handle::current());
+        let routes = Routes::new(peers.gate().into_service());
+        let serving = port::serve(listener, tls, [[127, 0, 0, 1].into()], routes, std::future::pending());
+        let server = tokio::spawn(async move { serving.await.unwrap() });
+        Self { peers, events, server }
+    }
+
+    async fn next(&mut self) -> PeerEvent {
+        tokio::time::timeout(PATIENCE, self.events.recv()).await.unwrap().unwrap()
+    }
+
+    async fn up(&mut self) -> Session {
+        let event = self.next().await;
+        let PeerEvent::Up { session, .. } = event else { panic!("{event:?}") };
+        session
+    }
+
+    /// Ends as a process that is killed does: streams and listener close, nothing is said.
+    async fn kill(self) {
+        drop(self.peers);
+        self.server.abort();
+        let _ = self.server.await;
+    }
+}
+
+async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn certificates() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::create(dir.path(), "hq", crate::clock::wall()).unwrap();
+    for node in ["dhcp-a", "dhcp-b"] {
+        authority.issue(node, Role::Peer, crate::clock::wall()).unwrap();
+    }
+    dir
+}
+
+fn settings(node: &str, peer: &str, address: SocketAddr) -> PeerSettings {
+    PeerSettings {
+        cluster: "hq".to_owned(),
+        node: node.into(),
+        incarnation: Incarnation(5),
+        revision: Revision { number: 1, node: "dhcp-a".into() },
+        peers: [(peer.into(), address)].into(),
+    }
+}
+
+fn heartbeat(number: u64) -> PeerMessage {
+    let persisted = standfast_core::id::Sequence(3);
+    PeerMessage::Heartbeat(Heartbeat { number, echo: None, wall: Wall(1), persisted, pulses: Vec::new() })
+}
+
+fn pass_done() -> PeerMessage {
+    PeerMessage::Pair("office".into(), PairMessage::PassDone)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pair_connects_talks_and_notices_a_death() {
+    let dir = certificates();
+    let ((listener_a, at_a), (listener_b, at_b)) = (listener().await, listener().await);
+    let mut a = Node::start(dir.path(), settings("dhcp-a", "dhcp-b", at_b), listener_a);
+    let mut b = Node::start(dir.path(), settings("dhcp-b", "dhcp-a", at_a), listener_b);
+    let (name_a, name_b) = (NodeName::from("dhcp-a"), NodeName::from("dhcp-b"));
+    let session = a.up().await;
+    assert_eq!(b.up().await, session);
+
+    for message in [heartbeat(1), pass_done()] {
+        a.peers.send(&name_b, session, message.clone());
+        assert_eq!(b.next().await, PeerEvent::Message { peer: name_a.clone(), session, message: message.clone() });
+        b.peers.send(&name_a, session, message.clone());
+        assert_eq!(a.next().await, PeerEvent::Message { peer: name_b.clone(), session, message });
+    }
+    // A message of another session is for nobody.
+    b.peers.send(&name_a, Session(session.0.wrapping_add(1)), heartbeat(2));
+
+    a.peers.disconnect(&name_b);
+    assert_eq!(a.next().await, PeerEvent::Down { peer: name_b.clone(), session });
+    assert_eq!(b.next().await, PeerEvent::Down { peer: name_a.clone(), session });
+    let again = a.up().await;
+    assert_ne!(again, session);
+    assert_eq!(b.up().await, again);
+
+    b.kill().await;
+    assert_eq!(a.next().await, PeerEvent::Down { peer: name_b.clone(), session: again });
+    assert_eq!(a.next().await, PeerEvent::Gone { peer: name_b.clone() });
+
+    // It returns, and this time the one that is dialed sees the other die.
+    let listener_b = TcpListener::bind(at_b).await.unwrap();
+    let mut b = Node::start(dir.path(), settings("dhcp-b", "dhcp-a", at_a), listener_b);
+    let third = a.up().await;
+    assert_eq!(b.up().await, third);
+    a.kill().await;
+    assert_eq!(b.next().await, PeerEvent::Down { peer: name_a.clone(), session: third });
+    assert_eq!(b.next().await, PeerEvent::Gone { peer: name_a });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_cluster_is_refused_with_both_names() {
+    let dir = certificates();
+    let (listener_b, at_b) = listener().await;
+    let (_, at_a) = listener().await;
+    let of_branch = PeerSettings { cluster: "branch".to_owned(), ..settings("dhcp-b", "dhcp-a", at_a) };
+    let mut b = Node::start(dir.path(), of_branch, listener_b);
+    let tls = Arc::new(ReloadableTls::load(dir.path(), "dhcp-a").unwrap());
+    let (events, mut events_of_a) = EventQueue::new(64, || {});
+    let shared = Shared {
+        settings: settings("dhcp-a", "dhcp-b", at_b),
+        tls,
+        events,
+        live: Mutex::default(),
+        gone: Mutex::default(),
+        notices: Notices::new(Clock::start()),
+    };
+    let refusal = shared.dial(&"dhcp-b".into(), at_b).await.map(|_| ()).unwrap_err();
+    assert_eq!(refusal.to_string(), "you are of cluster `hq`, we of `branch`");
+    assert!(b.events.try_recv().is_err());
+    assert!(events_of_a.try_recv().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_takes_nothing_loses_its_session_and_holds_nobody_up() {
+    let dir = certificates();
+    let ((listener_a, at_a), (listener_b, at_b)) = (listener().await, listener().await);
+    let mut a = Node::start(dir.path(), settings("dhcp-a", "dhcp-b", at_b), listener_a);
+    let mut b = Node::start(dir.path(), settings("dhcp-b", "dhcp-a", at_a), listener_b);
+    let (name_a, name_b) = (NodeName::from("dhcp-a"), NodeName::from("dhcp-b"));
+    let session = a.up().await;
+    assert_eq!(b.up().await, session);
+    // Nobody takes events of b, so its queue, the connection and a's queue fill up, in this order. What a session may
+    // hold is bounded, so this ends.
+    while a.peers.shared.live().contains_key(&name_b) {
+        a.peers.send(&name_b, session, pass_done());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(a.next().await, PeerEvent::Down { peer: name_b, session });
+    let message = pass_done();
+    assert_eq!(b.next().await, PeerEvent::Message { peer: name_a, session, message });
+}
