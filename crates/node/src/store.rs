@@ -384,5 +384,4 @@ fn damaged(dir: &Path, what: &str) -> StoreError {
 }
 
 #[cfg(test)]
-#[path = "store/tests.rs"]
 mod tests;

@@ -3,6 +3,9 @@
 use super::*;
 use std::os::unix::fs::FileExt;
 
+mod faults;
+mod power;
+
 type Pairs<'a> = &'a [(&'a [u8], &'a [u8])];
 
 fn commit(store: &mut Store, pairs: Pairs<'_>) {

@@ -149,8 +149,9 @@ impl Disk for Store {
 struct Writer<D, R> {
     disk: D,
     clock: Clock,
-    report: R,
+    /// Before `report`, so that nothing can be submitted any more once the last report is out.
     batches: Receiver<Batch>,
+    report: R,
     stop: Arc<AtomicBool>,
     /// Being committed.
     group: Vec<Batch>,

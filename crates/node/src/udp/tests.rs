@@ -212,6 +212,7 @@ mod in_namespaces {
         let protocol = SockProtocol::EthAll;
         let flags = SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Packet, SockType::Raw, flags, protocol).unwrap();
+        setsockopt(&socket, sockopt::RcvBufForce, &(4 << 20)).unwrap();
         setsockopt(&socket, sockopt::ReceiveTimeout, &nix::sys::time::TimeVal::new(10, 0)).unwrap();
         socket
     }
