@@ -9,6 +9,7 @@ pub use clients::Counters;
 pub use status::{PartnerStatus, RelationshipStatus, ScopeState, ScopeStatus, Status};
 
 use crate::configuration::{Configuration, RelationshipSettings, ScopeOwner};
+use crate::dhcp::limits::Limits;
 use crate::dhcp::reservation::Reservations;
 use crate::dhcp::selection::Selector;
 use crate::effects::Effects;
@@ -57,6 +58,7 @@ pub struct Node {
     /// What was received before this is too old to be answered.
     stale_before: Instant,
     counters: Counters,
+    limits: Limits,
     /// The process is to end.
     leaving: bool,
 }
@@ -112,6 +114,7 @@ impl Node {
             write_waits_since: None,
             stale_before: Instant::NEVER,
             counters: Counters::default(),
+            limits: Limits::default(),
             leaving: false,
             identity,
             configuration,

@@ -5,6 +5,7 @@
 //! nothing that a decision could be made with but silence.
 
 use super::class::Classes;
+use super::limits::Limits;
 use super::parameters::lease_time;
 use super::pending::Pending;
 use super::query::{Kind, RequestKind};
@@ -31,6 +32,8 @@ pub(crate) enum Decision {
     Nak { scope: usize, why: &'static str },
     /// Answer an INFORM.
     Inform { scope: usize },
+    /// Tell a BOOTP client of the address that is kept for it; no lease is made.
+    Bootp { scope: usize, address: Ipv4Addr },
     /// It was done, and needs no reply.
     Done,
     /// Nothing, and why.
@@ -73,6 +76,8 @@ silences! {
     Unsupported = "unsupported";
     /// The datagram waited too long to be answered safely.
     Stale = "stale";
+    /// The client makes too much trouble.
+    Limited = "limited";
     /// The link has no address to answer from.
     NoAddress = "no_address";
     /// The answer does not fit.
@@ -93,6 +98,7 @@ pub(crate) struct Floor<'a> {
     pub(crate) names_us: bool,
     /// Whether option 54 names the partner of the selected scope.
     pub(crate) names_partner: bool,
+    pub(crate) limits: &'a mut Limits,
 }
 
 /// A client as a scope knows it.
@@ -117,7 +123,8 @@ impl Floor<'_> {
             Kind::Decline => self.decline(pending),
             Kind::Release => self.release(pending),
             Kind::Inform => self.inform(pending),
-            Kind::Bootp | Kind::Other(_) => Decision::Silence(Silence::Unsupported),
+            Kind::Bootp => self.bootp(pending),
+            Kind::Other(_) => Decision::Silence(Silence::Unsupported),
         }
     }
 
@@ -144,7 +151,8 @@ impl Floor<'_> {
 
     /// The scopes of the link that are served here.
     fn served(&mut self) -> Vec<usize> {
-        self.scopes.to_vec().into_iter().filter(|&scope| self.serving(scope).is_some()).collect()
+        let scopes = self.scopes;
+        scopes.iter().copied().filter(|&scope| self.serving(scope).is_some()).collect()
     }
 
     /// Who the client is: its reservation, where it has one, or what it says.
@@ -252,9 +260,16 @@ impl Floor<'_> {
 
     fn exhausted(&mut self, served: &[usize]) {
         let Some(&scope) = served.first() else { return };
-        let name = self.scope(scope).name.clone();
-        if let Some(mut serving) = self.serving(scope) {
-            serving.event(Code::PoolExhausted, format!("no address is left in {name}"), "a client got no offer");
+        let what = format!("no address is left in {}", self.scope(scope).name);
+        self.event(scope, Code::PoolExhausted, what, "a client got no offer");
+    }
+
+    /// Tells operators what clients brought about, unless they have just been told of many such things.
+    fn event(&mut self, scope: usize, code: Code, what: String, evidence: &str) {
+        if self.limits.allow_event(code, scope, self.fx.instant())
+            && let Some(mut serving) = self.serving(scope)
+        {
+            serving.event(code, what, evidence);
         }
     }
 
@@ -272,7 +287,7 @@ impl Floor<'_> {
             return Decision::Silence(Silence::Deactivated);
         }
         if !self.allows(pending, &client, scope, address) {
-            return self.refuse(scope, request, address, "the address is not configured for this client");
+            return self.not_configured(request, &client, scope);
         }
         let Some(serving) = self.serving(scope) else { return Decision::Silence(Silence::Deactivated) };
         match serving.right_to(address, &client.id) {
@@ -298,6 +313,19 @@ impl Floor<'_> {
         let Some(mut serving) = self.serving(scope) else { return Decision::Silence(Silence::Deactivated) };
         serving.grant(right, &wish(pending, &client.id, address, duration), Pending { scope, ..pending.clone() });
         Decision::Granting
+    }
+
+    /// The configuration does not let this client have this address, or no longer. That alone is no reason to refuse
+    /// a client that comes back and that nothing is known of.
+    fn not_configured(&mut self, request: RequestKind, client: &Client, scope: usize) -> Decision {
+        let address = request.address();
+        let Some(serving) = self.serving(scope) else { return Decision::Silence(Silence::Deactivated) };
+        let now = serving.now();
+        let known = serving.leases().get(address).is_some_and(|lease| lease.client == client.id || lease.is_live(now));
+        if matches!(request, RequestKind::InitReboot { .. }) && !known {
+            return self.unknown_client(scope, client, address);
+        }
+        self.refuse(scope, request, address, "the address is not configured for this client")
     }
 
     /// A client that comes back and of whose address nothing is known. A missing record is never evidence.
@@ -326,7 +354,7 @@ impl Floor<'_> {
         match refusal {
             Refusal::HeldByAnother => self.refuse(scope, request, address, "the address is another client's"),
             Refusal::Declined => self.refuse(scope, request, address, "the address is in use by someone else"),
-            Refusal::NotYetFree | Refusal::HomeElsewhere | Refusal::HeldBack => match request {
+            Refusal::Offered | Refusal::NotYetFree | Refusal::HomeElsewhere | Refusal::HeldBack => match request {
                 RequestKind::InitReboot { .. } => self.unknown_client(scope, client, address),
                 RequestKind::Selecting { .. } | RequestKind::Renewing { .. } | RequestKind::Rebinding { .. } => {
                     Decision::Silence(Silence::NotOurs)
@@ -337,7 +365,7 @@ impl Floor<'_> {
 
     /// A NAK where there is evidence for one.
     fn refuse(&mut self, scope: usize, request: RequestKind, address: Ipv4Addr, why: &'static str) -> Decision {
-        let Some(mut serving) = self.serving(scope) else { return Decision::Silence(Silence::Deactivated) };
+        let Some(serving) = self.serving(scope) else { return Decision::Silence(Silence::Deactivated) };
         match request {
             RequestKind::Selecting { .. } => Decision::Nak { scope, why },
             RequestKind::InitReboot { .. } | RequestKind::Renewing { .. } | RequestKind::Rebinding { .. } => {
@@ -345,7 +373,7 @@ impl Floor<'_> {
                     return Decision::Silence(Silence::NotOurs);
                 }
                 if !matches!(request, RequestKind::InitReboot { .. }) {
-                    serving.event(Code::RenewalRefused, format!("{address} was not extended"), why);
+                    self.event(scope, Code::RenewalRefused, format!("{address} was not extended"), why);
                 }
                 Decision::Nak { scope, why }
             }
@@ -392,12 +420,15 @@ impl Floor<'_> {
         let Some((scope, lease)) = address.and_then(|address| self.own_lease(pending, address)) else {
             return Decision::Silence(Silence::NotOwner);
         };
+        if !self.limits.allow_decline(&lease.client, scope, self.fx.instant()) {
+            return Decision::Silence(Silence::Limited);
+        }
         let time = self.scope(scope).decline_time;
         if let Some(mut serving) = self.serving(scope) {
             serving.decline_lease(lease.address, time);
-            let what = format!("{} is used by someone else", lease.address);
-            serving.event(Code::Declined, what, "its client declined it");
         }
+        let what = format!("{} is used by someone else", lease.address);
+        self.event(scope, Code::Declined, what, "its client declined it");
         Decision::Done
     }
 
@@ -412,6 +443,22 @@ impl Floor<'_> {
                 Decision::Done
             }
             None => Decision::Silence(Silence::NotOwner),
+        }
+    }
+
+    /// Only a reservation answers a BOOTP client, which never gives its address back: there is no lease to keep.
+    fn bootp(&mut self, pending: &Pending) -> Decision {
+        let client = self.client(pending);
+        let enabled = self.served().into_iter().any(|scope| self.scope(scope).bootp);
+        if !enabled {
+            return Decision::Silence(Silence::Unsupported);
+        }
+        let kept = client.reserved.filter(|&(scope, _)| self.scope(scope).bootp);
+        let Some((scope, address)) = kept else { return Decision::Silence(Silence::UnknownClient) };
+        let Some(serving) = self.serving(scope) else { return Decision::Silence(Silence::Deactivated) };
+        match serving.right_to(address, &client.id) {
+            Ok(_) => Decision::Bootp { scope, address },
+            Err(_) => Decision::Silence(Silence::NotOurs),
         }
     }
 

@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod destination;
 pub mod encode;
 pub mod identifier;
+pub(crate) mod limits;
 pub(crate) mod offers;
 pub mod option;
 pub mod parameters;

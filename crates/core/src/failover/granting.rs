@@ -33,6 +33,8 @@ pub(crate) struct Wish {
 pub(crate) enum Refusal {
     /// It is another client's, which may be using it.
     HeldByAnother,
+    /// It is held for another client, which has not taken it up yet.
+    Offered,
     /// Someone else was found to use it.
     Declined,
     /// The lease on it is over and not agreed free.

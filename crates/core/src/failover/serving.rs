@@ -55,7 +55,7 @@ impl Serving<'_> {
     /// By what right a client may have an address now. What is offered to another is not free.
     pub(crate) fn right_to(&self, address: Ipv4Addr, client: &ClientId) -> Result<Right, Refusal> {
         if self.pair.offers.is_held_for_another(address, client) {
-            return Err(Refusal::HeldByAnother);
+            return Err(Refusal::Offered);
         }
         self.pair.right_to(address, client, self.fx)
     }

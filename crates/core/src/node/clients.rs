@@ -5,7 +5,7 @@ use crate::dhcp::answer::{Decision, Floor, Silence};
 use crate::dhcp::encode::AnswerKind;
 use crate::dhcp::identifier::Identifiers;
 use crate::dhcp::pending::Pending;
-use crate::dhcp::query::{Delivery, Kind, Query};
+use crate::dhcp::query::{Delivery, Query};
 use crate::dhcp::reply::{Desk, Saying, Unsaid};
 use crate::dhcp::selection::Sign;
 use crate::failover::granting::Settled;
@@ -50,7 +50,7 @@ impl Node {
                 return Err(malformed.as_str());
             }
         };
-        Counters::count(&mut self.counters.received, kind_label(query.kind));
+        Counters::count(&mut self.counters.received, query.kind.as_str());
         let Some(link) = self.links.get(&packet.link) else { return Err(Silence::NoAddress.as_str()) };
         let delivery = Delivery::of(packet.destination, link);
         let source = *packet.source.ip();
@@ -79,6 +79,7 @@ impl Node {
             scopes: &scopes,
             names_us,
             names_partner,
+            limits: &mut self.limits,
         };
         let decision = floor.answer(&pending);
         self.act(decision, pending)
@@ -115,7 +116,11 @@ impl Node {
                 let saying = Saying { kind: AnswerKind::Offer, address, lease: Some(lease), why: "" };
                 self.say(&Pending { scope, ..pending }, saying)
             }
-            Decision::Nak { scope, why } => self.say(&Pending { scope, ..pending }, nak(why)),
+            Decision::Nak { scope, why } => self.refuse(&Pending { scope, ..pending }, why),
+            Decision::Bootp { scope, address } => {
+                let saying = Saying { kind: AnswerKind::BootReply, address, lease: None, why: "" };
+                self.say(&Pending { scope, ..pending }, saying)
+            }
             Decision::Inform { scope } => {
                 let saying = Saying { kind: AnswerKind::Ack, address: Ipv4Addr::UNSPECIFIED, lease: None, why: "" };
                 self.say(&Pending { scope, ..pending }, saying)
@@ -136,12 +141,19 @@ impl Node {
                 Settled::Granted { address, lease, pending } => {
                     self.say(&pending, Saying { kind: AnswerKind::Ack, address, lease: Some(lease), why: "" })
                 }
-                Settled::Refused { pending } => self.say(&pending, nak("the address is no longer free")),
+                Settled::Refused { pending } => self.refuse(&pending, "the address is no longer free"),
             };
             if let Err(reason) = said {
                 Counters::count(&mut self.counters.silent, reason);
             }
         }
+    }
+
+    fn refuse(&mut self, pending: &Pending, why: &'static str) -> Result<(), &'static str> {
+        if !self.limits.allow_nak(&pending.query.client, self.fx.instant()) {
+            return Err(Silence::Limited.as_str());
+        }
+        self.say(pending, Saying { kind: AnswerKind::Nak, address: Ipv4Addr::UNSPECIFIED, lease: None, why })
     }
 
     fn say(&mut self, pending: &Pending, saying: Saying) -> Result<(), &'static str> {
@@ -168,21 +180,5 @@ impl Node {
         for relationship in &mut self.relationships {
             relationship.carrier = carrier;
         }
-    }
-}
-
-fn nak(why: &'static str) -> Saying {
-    Saying { kind: AnswerKind::Nak, address: Ipv4Addr::UNSPECIFIED, lease: None, why }
-}
-
-fn kind_label(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Discover => "discover",
-        Kind::Request => "request",
-        Kind::Decline => "decline",
-        Kind::Release => "release",
-        Kind::Inform => "inform",
-        Kind::Bootp => "bootp",
-        Kind::Other(_) => "other",
     }
 }

@@ -1,0 +1,119 @@
+//! How often clients may make this node do what costs others something.
+//!
+//! Each limit is a burst and a rate, kept as one instant per key: the one at which the whole burst is there again.
+//! A map of them is bounded; when it is full, the key that is nearest to its full burst is forgotten, which loses the
+//! least. Nothing here is replicated or stored: a failover grants everyone a new burst.
+
+use crate::event::Code;
+use crate::lease::record::ClientId;
+use crate::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Keys that one limit remembers at the most.
+const MOST: usize = 8_192;
+
+/// Every limit of a node.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    naks: Limit<ClientId>,
+    declines_of_client: Limit<ClientId>,
+    declines_in_scope: Limit<usize>,
+    events: Limit<(Code, usize)>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // A client in trouble starts again at once after a NAK: five tries are more than any needs.
+            naks: Limit::new(5, Duration::from_secs(2)),
+            // Each declined address is lost to everyone for a while. A client that finds ten squatters in an hour has
+            // found enough to be looked at.
+            declines_of_client: Limit::new(10, Duration::from_secs(360)),
+            declines_in_scope: Limit::new(32, Duration::from_secs(60)),
+            events: Limit::new(5, Duration::from_secs(10)),
+        }
+    }
+}
+
+impl Limits {
+    /// Whether a client may be sent a NAK now.
+    pub(crate) fn allow_nak(&mut self, client: &ClientId, now: Instant) -> bool {
+        self.naks.allow(client, now)
+    }
+
+    /// Whether a client's DECLINE of an address in a scope may take that address from everyone.
+    pub(crate) fn allow_decline(&mut self, client: &ClientId, scope: usize, now: Instant) -> bool {
+        self.declines_of_client.allow(client, now) && self.declines_in_scope.allow(&scope, now)
+    }
+
+    /// Whether operators are told once more of something that clients of a scope brought about.
+    pub(crate) fn allow_event(&mut self, code: Code, scope: usize, now: Instant) -> bool {
+        self.events.allow(&(code, scope), now)
+    }
+}
+
+/// So many at once, and then one each interval, per key.
+#[derive(Debug)]
+struct Limit<K> {
+    /// How far ahead of now the burst may be used up.
+    ahead: Duration,
+    interval: Duration,
+    full_at: BTreeMap<K, Instant>,
+    by_time: BTreeSet<(Instant, K)>,
+}
+
+impl<K: Ord + Clone> Limit<K> {
+    fn new(burst: u32, interval: Duration) -> Self {
+        Self { ahead: interval * (burst - 1), interval, full_at: BTreeMap::new(), by_time: BTreeSet::new() }
+    }
+
+    fn allow(&mut self, key: &K, now: Instant) -> bool {
+        let before = self.full_at.get(key).copied();
+        let full_at = before.unwrap_or(now).max(now);
+        if full_at > now + self.ahead {
+            return false;
+        }
+        if let Some(before) = before {
+            self.by_time.remove(&(before, key.clone()));
+        } else if self.full_at.len() >= MOST
+            && let Some((_, forgotten)) = self.by_time.pop_first()
+        {
+            self.full_at.remove(&forgotten);
+        }
+        self.full_at.insert(key.clone(), full_at + self.interval);
+        self.by_time.insert((full_at + self.interval, key.clone()));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_burst_and_then_one_each_interval() {
+        let mut limit = Limit::new(3, SECOND);
+        let start = Instant(0);
+        assert_eq!([1, 2, 3, 4].map(|_| limit.allow(&1, start)), [true, true, true, false]);
+        assert!(limit.allow(&2, start));
+        let later = start + SECOND;
+        assert_eq!([1, 2].map(|_| limit.allow(&1, later)), [true, false]);
+        let much_later = start + SECOND * 100;
+        assert_eq!([1, 2, 3, 4].map(|_| limit.allow(&1, much_later)), [true, true, true, false]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_one_in_need_of_it_is_remembered() {
+        let mut limit = Limit::new(2, SECOND);
+        let start = Instant(0);
+        assert_eq!([1, 2, 3].map(|_| limit.allow(&0, start)), [true, true, false]);
+        for key in 1..20_000 {
+            assert!(limit.allow(&key, start));
+        }
+        assert_eq!((limit.full_at.len(), limit.by_time.len()), (MOST, MOST));
+        assert!(!limit.allow(&0, start));
+    }
+}

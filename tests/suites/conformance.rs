@@ -1,0 +1,21 @@
+//! DHCP as the RFCs and the tables of the reference want it, sentence by sentence, against one core or a pair of them.
+//!
+//! A test is named after the section or the row that it holds to. Nothing here knows how an answer is made: packets go
+//! in by the door of a [`Node`](standfast_core::node::Node), and what comes out is read as a strict client reads it.
+
+#[path = "conformance/answers.rs"]
+mod answers;
+#[path = "conformance/client.rs"]
+mod client;
+#[path = "conformance/destinations.rs"]
+mod destinations;
+#[path = "conformance/interrupted.rs"]
+mod interrupted;
+#[path = "conformance/lab.rs"]
+mod lab;
+#[path = "conformance/naks.rs"]
+mod naks;
+#[path = "conformance/options.rs"]
+mod options;
+#[path = "conformance/silence.rs"]
+mod silence;
