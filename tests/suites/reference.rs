@@ -1,5 +1,7 @@
 //! The reference pages say what the program does: every key, every option, every example.
 
+#![expect(clippy::unwrap_used, reason = "a page that cannot be taken apart fails the test")]
+
 use standfast_core::configuration::{Configuration, FailoverSettings};
 use standfast_node::cluster_file::{Cluster, ClusterFile, option_names, sections};
 use std::collections::BTreeSet;

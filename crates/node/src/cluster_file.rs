@@ -6,6 +6,8 @@
 
 mod check;
 mod convert;
+pub mod diff;
+pub mod edit;
 mod fields;
 mod mistake;
 mod options;

@@ -4,6 +4,9 @@
 //! alone takes what its value looks like: an address, a list of addresses, or text.
 
 mod names;
+mod show;
+
+pub(super) use show::show_option;
 
 use super::fields::{Readable, kind};
 use super::mistake::{Mistakes, Problem, suggest};
