@@ -14,7 +14,7 @@ mod tests;
 use super::Cluster;
 use addresses::AddressSet;
 use describe::{Key, describe_class, describe_node, describe_relationship, describe_scope, show_holder};
-use standfast_core::configuration::{AddressRange, Configuration, Reservation, Scope};
+use standfast_core::configuration::{AddressRange, Configuration, Reservation, Scope, ScopeOwner};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -105,7 +105,10 @@ pub fn diff(old: &Cluster, new: &Cluster) -> Vec<Change> {
         (describe(&before.relationships, describe_relationship), describe(&after.relationships, describe_relationship));
     changes.extend(part_changes(PartKind::Relationship, relationships, no_more));
     let scopes = (describe(&before.scopes, describe_scope), describe(&after.scopes, describe_scope));
-    changes.extend(part_changes(PartKind::Scope, scopes, |name, change| complete_scope(before, after, name, change)));
+    let still_given = given_by_owner(after);
+    changes.extend(part_changes(PartKind::Scope, scopes, |name, change| {
+        complete_scope(before, after, &still_given, name, change);
+    }));
     let classes = (describe(&before.classes, describe_class), describe(&after.classes, describe_class));
     changes.extend(part_changes(PartKind::Class, classes, no_more));
     changes
@@ -185,32 +188,51 @@ fn key_changes(before: &[Key], after: &[Key]) -> Vec<KeyChange> {
 }
 
 /// Adds what a change of the scope `name` does to leases, and why it may have to wait.
-fn complete_scope(before: &Configuration, after: &Configuration, name: &str, change: &mut Change) {
-    let find = |configuration: &Configuration| -> Option<Scope> {
-        configuration.scopes.iter().find(|scope| scope.name.as_str() == name).cloned()
-    };
-    let (old, new) = (find(before), find(after));
-    if let Some(old) = &old {
-        change.touched.extend(lost(old, after));
+fn complete_scope(
+    before: &Configuration,
+    after: &Configuration,
+    still_given: &[(&ScopeOwner, AddressSet)],
+    name: &str,
+    change: &mut Change,
+) {
+    let old = before.scopes.iter().find(|scope| scope.name.as_str() == name);
+    let new = after.scopes.iter().find(|scope| scope.name.as_str() == name);
+    if let Some(old) = old {
+        change.touched.extend(lost(old, still_given));
     }
-    if let Some(new) = &new {
-        change.refused.extend(refusals(old.as_ref(), before, new));
-        let enabled_before = old.as_ref().is_some_and(|old| !old.disabled);
+    if let Some(new) = new {
+        change.refused.extend(refusals(old, before, new));
+        let enabled_before = old.is_some_and(|old| !old.disabled);
         if enabled_before && new.disabled {
             change.touched.extend(touched(&given(new), &Effect::Unserved));
         }
     }
-    if let (Some(old), Some(new)) = (&old, &new) {
+    if let (Some(old), Some(new)) = (old, new) {
         change.touched.extend(newly_reserved(old, new));
         change.touched.extend(newly_classed(old, new));
     }
 }
 
+/// What the scopes of each owner give together; there are few owners and may be thousands of scopes.
+fn given_by_owner(configuration: &Configuration) -> Vec<(&ScopeOwner, AddressSet)> {
+    let mut owners: Vec<&ScopeOwner> = Vec::new();
+    for scope in &configuration.scopes {
+        if !owners.contains(&&scope.owner) {
+            owners.push(&scope.owner);
+        }
+    }
+    let all_of = |owner: &ScopeOwner| {
+        let scopes = configuration.scopes.iter().filter(|scope| scope.owner == *owner);
+        AddressSet::of(scopes.flat_map(|scope| given(scope).ranges().collect::<Vec<_>>()))
+    };
+    owners.into_iter().map(|owner| (owner, all_of(owner))).collect()
+}
+
 /// Addresses that `old` gave and that nothing of the same owner gives any more.
-fn lost(old: &Scope, after: &Configuration) -> Vec<Touched> {
-    let same_owner = after.scopes.iter().filter(|scope| scope.owner == old.owner);
-    let still = same_owner.fold(AddressSet::default(), |all, scope| all.union(&given(scope)));
-    touched(&given(old).without(&still), &Effect::Lost)
+fn lost(old: &Scope, still_given: &[(&ScopeOwner, AddressSet)]) -> Vec<Touched> {
+    let still = still_given.iter().find(|(owner, _)| **owner == old.owner);
+    let lost = still.map_or_else(|| given(old), |(_, still)| given(old).without(still));
+    touched(&lost, &Effect::Lost)
 }
 
 fn newly_reserved(old: &Scope, new: &Scope) -> Vec<Touched> {
@@ -243,11 +265,10 @@ fn newly_classed(old: &Scope, new: &Scope) -> Vec<Touched> {
 
 /// Two relationships hold different leases for an address: it may move only while nobody serves it.
 fn refusals(old: Option<&Scope>, before: &Configuration, new: &Scope) -> Vec<String> {
-    let now_given = given(new);
     let moves_from = |scope: &&Scope| {
         let same = old.is_some_and(|old| old.name == scope.name);
         let free_to_move = scope.disabled && new.disabled;
-        scope.owner != new.owner && !free_to_move && (same || !given(scope).intersection(&now_given).is_empty())
+        scope.owner != new.owner && !free_to_move && (same || shares_addresses(scope, new))
     };
     before
         .scopes
@@ -258,6 +279,11 @@ fn refusals(old: Option<&Scope>, before: &Configuration, new: &Scope) -> Vec<Str
             format!("the addresses of {name} go to other nodes: `standfast scope disable {name}` first, then move it disabled")
         })
         .collect()
+}
+
+fn shares_addresses(one: &Scope, other: &Scope) -> bool {
+    let subnets_meet = one.subnet.contains(other.subnet.network) || other.subnet.contains(one.subnet.network);
+    subnets_meet && !given(one).intersection(&given(other)).is_empty()
 }
 
 /// The addresses that a scope gives to clients.

@@ -320,3 +320,23 @@ fn a_pool_of_one_parity_is_a_warning() {
     let cluster = good(&with_scope(odd));
     assert_shown("a_pool_of_one_parity_is_a_warning", &shown(&cluster.warnings));
 }
+
+proptest::proptest! {
+    /// The text of `config apply` comes over the network: whatever it holds is an answer, never a crash.
+    #[test]
+    fn a_damaged_file_is_read_or_refused(
+        place in 0..PAIR.len(),
+        length in 0..40_usize,
+        patch in "[\\[\\]{}=\"',.0-9a-z:/\\n -]{0,6}|\\PC{0,3}",
+    ) {
+        let end = (place + length).min(PAIR.len());
+        let text = format!("{}{patch}{}", &PAIR[..place], &PAIR[end..]);
+        match ClusterFile::parse("cluster.toml", &text) {
+            Ok(cluster) => {
+                let original = good(PAIR);
+                diff::diff(&original, &cluster).iter().for_each(|change| assert!(!change.to_string().is_empty()));
+            }
+            Err(mistakes) => assert!(!shown(&mistakes).is_empty()),
+        }
+    }
+}
