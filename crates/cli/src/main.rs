@@ -8,6 +8,7 @@
 mod config;
 mod exit;
 mod output;
+mod serve;
 mod shell;
 mod tls;
 
@@ -25,6 +26,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Noun {
+    /// Answer DHCP clients and follow the partner
+    Serve(serve::Serve),
     /// Check the cluster file
     #[command(subcommand)]
     Config(config::Config),
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     // A wrong command line ends here, with clap's own status for it, which is ours.
     let cli = Cli::parse();
     let outcome = match cli.noun {
+        Noun::Serve(serve) => serve.run(),
         Noun::Config(config) => config.run(),
         Noun::Tls(tls) => tls.run(),
         Noun::Completions(completions) => completions.run(Cli::command()),

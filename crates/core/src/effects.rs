@@ -67,27 +67,26 @@ impl Effects {
         self.last
     }
 
-    /// The number that the next write will have.
-    pub(crate) fn next(&self) -> Sequence {
-        Sequence(self.last.0 + 1)
-    }
-
     /// Whether a write is durable.
     pub(crate) fn is_persisted(&self, sequence: Sequence) -> bool {
         sequence <= self.persisted
     }
 
     /// Numbers a record and has it stored.
-    pub(crate) fn write(&mut self, record: StoredRecord) -> Sequence {
-        self.last = self.next();
+    pub(crate) fn write(&mut self, mut record: StoredRecord) -> Sequence {
+        self.last = Sequence(self.last.0 + 1);
+        match &mut record {
+            StoredRecord::Lease(_, lease) => lease.sequence = self.last,
+            StoredRecord::Relationship(record) => record.sequence = self.last,
+            StoredRecord::Node(record) => record.sequence = self.last,
+        }
         self.outputs.writes.push(Write { sequence: self.last, record });
         self.last
     }
 
     /// Numbers a lease and has it stored; returns it with its number.
     pub(crate) fn write_lease(&mut self, relationship: &RelationshipName, mut lease: Lease) -> Lease {
-        lease.sequence = self.next();
-        self.write(StoredRecord::Lease(relationship.clone(), lease.clone()));
+        lease.sequence = self.write(StoredRecord::Lease(relationship.clone(), lease.clone()));
         lease
     }
 

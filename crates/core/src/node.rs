@@ -86,7 +86,9 @@ impl Node {
             incarnations: Vec::new(),
             peers: Vec::new(),
             last_running: now.wall,
+            last_running_at: now.instant,
             revision: None,
+            sequence: Sequence(0),
         });
         let stood_still = now.wall.0 - record.last_running.0;
         if stood_still < 0 {
@@ -339,6 +341,7 @@ impl Node {
 
     fn store_record(&mut self) {
         self.record.last_running = self.fx.now.wall;
+        self.record.last_running_at = self.fx.instant();
         self.record.peers =
             self.peers.iter().filter_map(|(name, peer)| Some((name.clone(), peer.remembered?))).collect();
         self.record_stored = self.fx.instant();

@@ -32,8 +32,13 @@ pub struct NodeRecord {
     pub peers: Vec<(NodeName, Remembered)>,
     /// The wall clock when the node was last known to run; the time since then may not be counted.
     pub last_running: Wall,
+    /// The clock of the instants at the same moment. A store keeps instants as wall time by a clock that nobody sets
+    /// while the process runs; the two together tell by how much the real one was set.
+    pub last_running_at: Instant,
     /// The configuration in use.
     pub revision: Option<Revision>,
+    /// The write that stored this.
+    pub sequence: Sequence,
 }
 
 /// One relationship, as durable on this node.
@@ -71,6 +76,8 @@ pub struct RelationshipRecord {
     pub paused_until: Option<Instant>,
     /// Every change of this node up to this write has been taken by the partner.
     pub taken_up_to: Sequence,
+    /// The write that stored this.
+    pub sequence: Sequence,
 }
 
 /// How long a node that lost its store holds back.

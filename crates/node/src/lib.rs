@@ -2,7 +2,13 @@
 
 pub mod clock;
 pub mod cluster_file;
+pub mod daemon;
+mod driver;
+pub mod events;
+mod fence;
+pub mod handle;
 mod kernel;
+mod load;
 pub mod peers;
 pub mod port;
 pub mod store;

@@ -128,7 +128,7 @@ fn what_is_malformed_is_dropped_and_counted() {
         (discover().header(2, &[0]), "malformed_hardware_length"),
         (discover().header(2, &[17]), "malformed_hardware_length"),
         (discover().header(236, &[0]), "malformed_cookie"),
-        (discover().header(24, &[127, 0, 0, 1]), "malformed_address"),
+        (discover().header(24, &[127, 0, 0, 1]), "own_relay_address"),
         (discover().header(24, &[224, 0, 0, 1]), "malformed_address"),
         (discover().header(24, &[255; 4]), "malformed_address"),
         (discover().relayed(SERVERS[0]), "own_relay_address"),

@@ -217,9 +217,10 @@ fn check_header(bytes: &[u8], header: &Message<'_>) -> Result<(), Malformed> {
     if bytes[COOKIE] != MAGIC {
         return Err(Malformed::Cookie);
     }
-    // An answer to such an address would come back to us, or go to everyone.
-    let impossible = |address: Ipv4Addr| address.is_loopback() || address.is_multicast() || address.is_broadcast();
-    if impossible(header.ciaddr()) || impossible(header.giaddr()) {
+    // An answer to such an address would go to everyone, or come back to us. A relay on loopback is possible where we
+    // listen there ourselves; the selection of the scope sees to that.
+    let everyone = |address: Ipv4Addr| address.is_multicast() || address.is_broadcast();
+    if everyone(header.ciaddr()) || header.ciaddr().is_loopback() || everyone(header.giaddr()) {
         return Err(Malformed::Address);
     }
     Ok(())
@@ -286,7 +287,7 @@ mod tests {
         assert_eq!(dropped(Packet::of_type(1).header(2, &[0])), Malformed::HardwareLength);
         assert_eq!(dropped(Packet::of_type(1).header(2, &[17])), Malformed::HardwareLength);
         assert_eq!(dropped(Packet::of_type(1).header(236, &[0])), Malformed::Cookie);
-        assert_eq!(dropped(Packet::of_type(1).giaddr([127, 0, 0, 1])), Malformed::Address);
+        assert_eq!(dropped(Packet::of_type(1).giaddr([224, 0, 0, 1])), Malformed::Address);
         assert_eq!(dropped(Packet::of_type(1).giaddr([255; 4])), Malformed::Address);
         assert_eq!(dropped(Packet::of_type(1).giaddr([224, 0, 0, 1])), Malformed::Address);
         assert_eq!(dropped(Packet::of_type(1).raw(&[12, 5, b'a'])), Malformed::OptionOverrun);

@@ -136,7 +136,10 @@ impl Selector {
         delivery: Delivery,
         link: &Link,
     ) -> Result<Selection<'_>, Unselected> {
-        if link.addresses.iter().any(|(address, _)| *address == query.giaddr) {
+        let own = |(address, _): &(Ipv4Addr, u8)| *address == query.giaddr;
+        // A loopback address means this machine, which no packet from a link comes from.
+        let stray = query.giaddr.is_loopback() && !link.addresses.iter().any(|(address, _)| address.is_loopback());
+        if stray || link.addresses.iter().any(own) {
             return Err(Unselected::OwnRelayAddress);
         }
         let scopes = &configuration.scopes;

@@ -268,6 +268,7 @@ impl Relationship {
             embargo: self.embargo,
             promoted_automatically: self.promoted_automatically,
             paused_until: self.paused_until,
+            sequence: Sequence(0),
             taken_up_to: self.table.first_untaken().map_or(fx.last(), |first| Sequence(first.0 - 1)),
         }
     }

@@ -110,7 +110,7 @@ pub fn encode_record(record: &StoredRecord, offset: WallOffset) -> (Vec<u8>, Vec
     let value = match record {
         StoredRecord::Lease(_, lease) => lease_to_proto(lease, offset).encode_to_vec(),
         StoredRecord::Relationship(record) => relationship_to_proto(record, offset).encode_to_vec(),
-        StoredRecord::Node(record) => node_to_proto(record).encode_to_vec(),
+        StoredRecord::Node(record) => node_to_proto(record, offset).encode_to_vec(),
     };
     (Key::of(record).encode(), value)
 }
@@ -129,7 +129,7 @@ pub fn decode_record(key: Key, value: &[u8], offset: WallOffset) -> Result<Store
             let stored = parse("StoredRelationship", value)?;
             Ok(StoredRecord::Relationship(relationship_from_proto(stored, name, offset)?))
         }
-        Key::Node => Ok(StoredRecord::Node(node_from_proto(parse("StoredNode", value)?)?)),
+        Key::Node => Ok(StoredRecord::Node(node_from_proto(parse("StoredNode", value)?, offset)?)),
     }
 }
 
@@ -188,6 +188,7 @@ fn relationship_to_proto(record: &RelationshipRecord, offset: WallOffset) -> pro
         promoted_automatically: record.promoted_automatically,
         paused_until_ms: record.paused_until.and_then(|until| offset.to_wall(until)),
         taken_up_to: record.taken_up_to.0,
+        sequence: record.sequence.0,
     }
 }
 
@@ -214,6 +215,7 @@ fn relationship_from_proto(
         promoted_automatically: stored.promoted_automatically,
         paused_until: stored.paused_until_ms.map(|until| offset.to_instant(Some(until))),
         taken_up_to: Sequence(counter("StoredRelationship.taken_up_to", stored.taken_up_to)?),
+        sequence: Sequence(counter("StoredRelationship.sequence", stored.sequence)?),
     })
 }
 
@@ -245,7 +247,7 @@ fn embargo_from_proto(embargo: proto::Embargo, offset: WallOffset) -> Result<Emb
     })
 }
 
-fn node_to_proto(record: &NodeRecord) -> proto::StoredNode {
+fn node_to_proto(record: &NodeRecord, offset: WallOffset) -> proto::StoredNode {
     let peer = |(node, remembered): &(NodeName, Remembered)| proto::StoredPeer {
         node: node.as_str().to_owned(),
         remembered: Some((*remembered).into()),
@@ -255,11 +257,13 @@ fn node_to_proto(record: &NodeRecord) -> proto::StoredNode {
         incarnations: record.incarnations.iter().map(|incarnation| incarnation.0).collect(),
         peers: record.peers.iter().map(peer).collect(),
         last_running_ms: record.last_running.0,
+        last_running_at_ms: offset.to_wall(record.last_running_at).unwrap_or(0),
         revision: record.revision.clone().map(Into::into),
+        sequence: record.sequence.0,
     }
 }
 
-fn node_from_proto(stored: proto::StoredNode) -> Result<NodeRecord, DecodeError> {
+fn node_from_proto(stored: proto::StoredNode, offset: WallOffset) -> Result<NodeRecord, DecodeError> {
     let peer = |peer: proto::StoredPeer| {
         let remembered = required("StoredPeer.remembered", peer.remembered)?;
         Ok((name("StoredPeer.node", peer.node)?, remembered.try_into()?))
@@ -269,6 +273,8 @@ fn node_from_proto(stored: proto::StoredNode) -> Result<NodeRecord, DecodeError>
         incarnations: stored.incarnations.into_iter().map(Incarnation).collect(),
         peers: stored.peers.into_iter().map(peer).collect::<Result<_, DecodeError>>()?,
         last_running: Wall(stored.last_running_ms),
+        last_running_at: offset.to_instant(Some(stored.last_running_at_ms)),
         revision: stored.revision.map(TryInto::try_into).transpose()?,
+        sequence: Sequence(counter("StoredNode.sequence", stored.sequence)?),
     })
 }

@@ -224,11 +224,12 @@ prop_compose! {
         [must_hear_partner, lost, was_partner_down, served, promoted_automatically] in any::<[bool; 5]>(),
         embargo in option::of(embargoes()),
         paused_until in option::of(instants().prop_filter("a pause has an end", |until| *until != Instant::NEVER)),
-        taken_up_to in sequences(),
+        (taken_up_to, sequence) in (sequences(), sequences()),
     ) -> RelationshipRecord {
         RelationshipRecord {
             relationship, slot, partner, phase, since, proof, epoch, last_normal, must_hear_partner, lost,
             was_partner_down, served, embargo, promoted_automatically, paused_until, taken_up_to,
+            sequence,
         }
     }
 }
@@ -239,9 +240,19 @@ prop_compose! {
         incarnations in vec(any::<u64>().prop_map(Incarnation), 0..5),
         peers in vec((nodes(), remembered()), 0..3),
         last_running in any::<i64>(),
+        last_running_at in -1_000_000_000_i64..1_000_000_000,
         revision in option::of(revisions()),
+        sequence in sequences(),
     ) -> NodeRecord {
-        NodeRecord { node, incarnations, peers, last_running: Wall(last_running), revision }
+        NodeRecord {
+            node,
+            incarnations,
+            peers,
+            last_running: Wall(last_running),
+            last_running_at: Instant(last_running_at * 1_000),
+            revision,
+            sequence,
+        }
     }
 }
 

@@ -255,7 +255,7 @@ fn check_reserved_address(address: &Spanned<Ipv4Addr>, subnet: Subnet, mistakes:
 fn check_relays(scope: &ScopeSection, mistakes: &mut Mistakes) {
     for relay in &scope.relays {
         let address = relay.get_ref();
-        if address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast() {
+        if address.is_unspecified() || address.is_multicast() || address.is_broadcast() {
             mistakes.error(
                 relay.span(),
                 format!("no relay has the address {address}"),

@@ -1,0 +1,290 @@
+//! A node from its start to its end: the cluster file, the store, the sockets and the certificates around one core.
+
+use crate::clock::Clock;
+use crate::cluster_file::{Cluster, ClusterFile, Mistake, NodeSettings};
+use crate::driver::{Driver, Ended, Work, describe};
+use crate::events::EventLog;
+use crate::handle::NodeHandle;
+use crate::load;
+use crate::peers::{EventQueue, PeerSettings, Peers};
+use crate::port;
+use crate::store::{Condition, Opened, Store, StoreError, StoreThread};
+use crate::udp::{Link, Poller, UdpError};
+use standfast_core::configuration::Configuration;
+use standfast_core::id::{Incarnation, NodeName};
+use standfast_core::input::{Command, Identity, Input};
+use standfast_core::node::Node;
+use standfast_rpc::convert::WallOffset;
+use standfast_rpc::tls::{ReloadableTls, TlsError};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::{fs, io};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tonic::service::Routes;
+
+/// Messages of peers that wait for the serving loop.
+const PEER_QUEUE: usize = 4_096;
+
+/// Threads for peers and operators.
+const WORKERS: usize = 2;
+
+/// What `standfast serve` is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The cluster file.
+    pub config: PathBuf,
+    /// Which node of it this is.
+    pub node: String,
+    /// Where the store and the admin socket are.
+    pub data_dir: PathBuf,
+    /// Where the certificates are.
+    pub tls_dir: PathBuf,
+    /// An empty store is right: the cluster is new.
+    pub new_cluster: bool,
+}
+
+/// Why a node could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The cluster file cannot be read.
+    #[error("cannot read the cluster file {}: {source}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The cluster file is wrong.
+    #[error("the cluster file is wrong")]
+    Mistakes(Vec<Mistake>),
+    /// The cluster file has no such node.
+    #[error("the cluster file has no node {name}; it has {known}: name one of them with --node")]
+    NoSuchNode {
+        /// Which was asked for.
+        name: String,
+        /// Which there are.
+        known: String,
+    },
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A client link.
+    #[error(transparent)]
+    Udp(#[from] UdpError),
+    /// The port of peers and operators.
+    #[error(
+        "cannot listen on {address} for peers and operators: {source}; `rpc` of this node in the cluster file must be a free address of this machine"
+    )]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The operating system.
+    #[error("cannot {action}: {source}")]
+    Os {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The process stood still for longer than the lead time.
+    #[error("the process stood still for longer than the maximum client lead time; start it again")]
+    StoodStill,
+}
+
+/// Serves until the process is told to stop (SIGTERM, SIGINT) or cannot go on.
+///
+/// # Errors
+/// What was wrong, where, and what to do.
+pub fn serve(options: &Options) -> Result<(), DaemonError> {
+    let cluster = read_cluster(options)?;
+    let settings = settings_of(&cluster, &options.node)?.clone();
+    let tls = Arc::new(ReloadableTls::load(&options.tls_dir, &options.node)?);
+    tls.current().check_cluster(&cluster.configuration.cluster)?;
+    tls.current().check_time(crate::clock::wall())?;
+    let opened = Store::open(&options.data_dir.join("store"))?;
+    let links = open_links(&settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(|source| DaemonError::Os { action: "start the threads for peers", source })?;
+    let listener = listen(&runtime, settings.rpc)?;
+    start(options, &cluster, settings, tls, opened, links, &runtime, listener)
+}
+
+/// Reads the cluster file; warnings are logged.
+fn read_cluster(options: &Options) -> Result<Cluster, DaemonError> {
+    let unreadable = |source| DaemonError::Unreadable { path: options.config.clone(), source };
+    let text = fs::read_to_string(&options.config).map_err(unreadable)?;
+    let name = options.config.display().to_string();
+    let cluster = ClusterFile::parse(&name, &text).map_err(DaemonError::Mistakes)?;
+    for warning in &cluster.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(cluster)
+}
+
+fn settings_of<'a>(cluster: &'a Cluster, name: &str) -> Result<&'a NodeSettings, DaemonError> {
+    cluster.node(name).ok_or_else(|| {
+        let known: Vec<&str> = cluster.nodes.iter().map(|node| node.name.as_str()).collect();
+        DaemonError::NoSuchNode { name: name.to_owned(), known: known.join(", ") }
+    })
+}
+
+fn open_links(settings: &NodeSettings) -> Result<Vec<Link>, UdpError> {
+    let interfaces = settings.interfaces.iter().map(|name| Link::on_interface(name));
+    let listeners = settings.dhcp_listen.iter().map(|&address| Link::listen(address));
+    interfaces.chain(listeners).collect()
+}
+
+fn listen(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener, DaemonError> {
+    runtime.block_on(TcpListener::bind(address)).map_err(|source| DaemonError::Listen { address, source })
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is one part that was opened before anything is started")]
+fn start(
+    options: &Options,
+    cluster: &Cluster,
+    settings: NodeSettings,
+    tls: Arc<ReloadableTls>,
+    opened: Opened,
+    links: Vec<Link>,
+    runtime: &Runtime,
+    listener: TcpListener,
+) -> Result<(), DaemonError> {
+    let os = |action| move |source| DaemonError::Os { action, source };
+    let clock = Clock::start();
+    let now = clock.now();
+    let configuration = Arc::new(cluster.configuration.clone());
+    let incarnation = Incarnation(rand::random());
+    let identity = Identity {
+        node: settings.name.clone(),
+        incarnation,
+        new_cluster: options.new_cluster && opened.condition == Condition::Fresh,
+    };
+    if let Condition::Replaced { moved_to } = &opened.condition {
+        tracing::error!(moved_to = %moved_to.display(), "the store was damaged and has been moved away");
+    }
+    let stored = load::stored(&opened, now);
+    let mut node = Node::new(identity, Arc::clone(&configuration), stored, now);
+    node.handle(now, Input::Links(describe(&links)));
+
+    let poller = Poller::new().map_err(os("wait for packets"))?;
+    for (index, link) in (0..).zip(&links) {
+        poller.add(link, index).map_err(os("watch a client link"))?;
+    }
+    let waker = poller.waker();
+    let (handle, calls) = NodeHandle::new(waker.clone());
+    let (queue, peer_events) = EventQueue::new(PEER_QUEUE, {
+        let waker = waker.clone();
+        move || waker.wake()
+    });
+    let peers = Peers::start(
+        peer_settings(cluster, &configuration, &settings.name, incarnation),
+        Arc::clone(&tls),
+        clock,
+        queue,
+        runtime.handle(),
+    );
+    let (report, reports) = mpsc::channel();
+    let store = StoreThread::start(opened.store, clock, move |what| {
+        // Fails only once the serving loop has ended.
+        let _ = report.send(what);
+        waker.wake();
+    })
+    .map_err(os("start the thread of the store"))?;
+    let events = EventLog::default();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let routes = Routes::new(peers.gate().into_service());
+    let nodes: Vec<_> = cluster.nodes.iter().map(|node| node.rpc.ip()).collect();
+    runtime.spawn(async move {
+        let served = port::serve(listener, tls, nodes, routes, async {
+            let _ = stopped.await;
+        })
+        .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the port of peers and operators has failed");
+        }
+    });
+    leave_on_signal(runtime, handle.clone())?;
+    let offset = WallOffset::between(now.instant, now.wall);
+    let driver = Driver {
+        node,
+        clock,
+        offset,
+        poller,
+        links,
+        store,
+        reports,
+        peers,
+        peer_events,
+        handle,
+        calls,
+        events,
+        work: Work::default(),
+    };
+    tracing::info!(node = %settings.name, rpc = %settings.rpc, "serving");
+    // On this thread: the runtime has its own.
+    let ended = driver.run();
+    drop(stop);
+    match ended {
+        Ended::Left => Ok(()),
+        Ended::Restart => Err(DaemonError::StoodStill),
+        Ended::StoreGone(error) => Err(error.into()),
+    }
+}
+
+/// Who this node is to its peers, and where those are with which it shares a relationship.
+fn peer_settings(
+    cluster: &Cluster,
+    configuration: &Configuration,
+    me: &NodeName,
+    incarnation: Incarnation,
+) -> PeerSettings {
+    let partners = configuration.relationships.iter().filter_map(|relationship| {
+        if relationship.primary == *me {
+            Some(&relationship.standby)
+        } else if relationship.standby == *me {
+            Some(&relationship.primary)
+        } else {
+            None
+        }
+    });
+    let peers: BTreeMap<NodeName, SocketAddr> =
+        partners.filter_map(|name| Some((name.clone(), cluster.node(name.as_str())?.rpc))).collect();
+    PeerSettings {
+        cluster: configuration.cluster.clone(),
+        node: me.clone(),
+        incarnation,
+        revision: configuration.revision.clone(),
+        peers,
+    }
+}
+
+/// A clean stop: the partner is told before the process ends.
+fn leave_on_signal(runtime: &Runtime, handle: NodeHandle) -> Result<(), DaemonError> {
+    let _inside = runtime.enter();
+    let catch = |kind| signal(kind).map_err(|source| DaemonError::Os { action: "catch signals", source });
+    let (mut terminate, mut interrupt) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
+    runtime.spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        // Fails only while the node stops already.
+        let _ = handle.command(Command::Leave).await;
+    });
+    Ok(())
+}
