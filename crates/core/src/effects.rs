@@ -11,8 +11,11 @@ use crate::lease::record::Lease;
 use crate::message::{PairMessage, PeerMessage};
 use crate::output::{CommandResult, Outgoing, Outputs, StoredRecord, Write};
 use crate::time::{Instant, Now};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+/// Events of one kind that clients can cause in a second.
+const EVENTS_PER_SECOND: u32 = 5;
 
 /// Where everything that must happen is collected.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(crate) struct Effects {
     pub(crate) outputs: Outputs,
     /// Replies that may leave now.
     pub(crate) settled: Vec<Settled>,
+    /// Events that clients caused in the current second, by kind.
+    recent: BTreeMap<Code, (Instant, u32)>,
 }
 
 #[derive(Debug)]
@@ -49,6 +54,7 @@ impl Effects {
             gated: VecDeque::new(),
             outputs: Outputs::default(),
             settled: Vec::new(),
+            recent: BTreeMap::new(),
         }
     }
 
@@ -118,6 +124,9 @@ impl Effects {
         what: impl Into<String>,
         evidence: impl Into<String>,
     ) {
+        if code.is_caused_by_clients() && self.is_too_often(code) {
+            return;
+        }
         self.outputs.events.push(Event {
             code,
             relationship: pair.map(|(name, _)| name.clone()),
@@ -125,6 +134,18 @@ impl Effects {
             what: what.into(),
             evidence: evidence.into(),
         });
+    }
+
+    /// Whether so many events of this kind have come in this second that no more are told: a flood from clients must
+    /// not become one of events.
+    fn is_too_often(&mut self, code: Code) -> bool {
+        let now = self.now.instant;
+        let (since, count) = self.recent.entry(code).or_insert((now, 0));
+        if *since + Duration::from_secs(1) <= now {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count > EVENTS_PER_SECOND
     }
 
     /// Ends the session with a peer.

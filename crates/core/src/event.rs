@@ -28,6 +28,14 @@ pub struct Event {
     pub evidence: String,
 }
 
+impl Code {
+    /// Whether clients can cause events of this kind, as many as they like.
+    #[must_use]
+    pub fn is_caused_by_clients(self) -> bool {
+        (2_002..=2_005).contains(&self.number())
+    }
+}
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $code:ident = $number:literal $name:literal $severity:ident;)*) => {
         /// Kinds of events.

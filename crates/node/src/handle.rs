@@ -11,12 +11,14 @@ use tokio::sync::oneshot;
 /// Calls that wait at the most; more are refused, so that operators cannot starve clients.
 const WAITING: usize = 256;
 
+type Look = Box<dyn FnOnce(&Node, Now) + Send>;
+
 /// Something for the serving loop.
 pub(crate) enum Call {
     /// Tell the core, and whoever asked, what became of it.
     Command(Command, oneshot::Sender<CommandResult>),
     /// Let somebody look at the core.
-    Look(Box<dyn FnOnce(&Node, Now) + Send>),
+    Look(Look),
     /// Something happened outside.
     Input(Input),
 }

@@ -143,7 +143,7 @@ impl HeldReplies {
     fn replace_asking(&mut self, wish: &Wish, pending: &Pending) -> bool {
         match self.by_address.get_mut(&wish.address) {
             Some(held) if held.client == wish.client && matches!(held.waits_for, WaitsFor::Answer { .. }) => {
-                held.pending = Box::new(pending.clone());
+                *held.pending = pending.clone();
                 true
             }
             Some(_) | None => false,

@@ -77,6 +77,8 @@ pub struct Relationship {
     pub(crate) client_heard: Option<Instant>,
     /// Whether some client link has a carrier.
     pub(crate) carrier: bool,
+    /// Whether operators were told that an isolated start is silent.
+    pub(crate) silence_told: bool,
     /// The operator's switchover that is under way, and when it is given up.
     pub(crate) switchover_request: Option<(Request, Instant)>,
     pub(crate) conflicts: Vec<ConflictReport>,
@@ -172,6 +174,7 @@ impl Relationship {
             partner_seen: None,
             client_heard: None,
             carrier: true,
+            silence_told: false,
             switchover_request: None,
             conflicts: Vec::new(),
             name,
@@ -250,7 +253,11 @@ impl Relationship {
             | State::Recover { resume: Resume::PartnerDown { proof, from } } => {
                 (Phase::PartnerDown, Some((*proof, *from)))
             }
-            other => (other.phase(), None),
+            State::Startup { .. }
+            | State::Recover { .. }
+            | State::Normal { .. }
+            | State::CommunicationsInterrupted { .. }
+            | State::Leaving { .. } => (self.state.phase(), None),
         };
         RelationshipRecord {
             relationship: self.name.clone(),
@@ -321,6 +328,7 @@ impl Relationship {
             State::CommunicationsInterrupted { role: Role::Active, since } => self.consider_guess(since, fx),
             State::Normal { .. } => self.tick_normal(fx),
             State::Leaving { .. } => self.continue_leaving(fx),
+            State::Startup { until: None, .. } if self.startup_ends <= now => self.tell_silence(fx),
             State::Startup { .. }
             | State::Recover { .. }
             | State::PartnerDown { .. }
@@ -332,10 +340,25 @@ impl Relationship {
         self.send_batches(fx);
     }
 
+    /// An isolated start that must be silent is an alarm: nobody is served from here.
+    fn tell_silence(&mut self, fx: &mut Effects) {
+        if !self.silence_told {
+            self.silence_told = true;
+            let why = if self.lost {
+                "its store is empty or was lost"
+            } else if self.must_hear_partner {
+                "its partner may be in partner-down, or it left cleanly"
+            } else {
+                "isolated starts are configured to be silent"
+            };
+            self.event(Code::MustHearPartner, "silent until the partner is heard", why, fx);
+        }
+    }
+
     /// When `tick` has something to do at the latest.
     pub(crate) fn deadline(&self, fx: &Effects) -> Option<Instant> {
         let state = match self.state {
-            State::Startup { until, .. } => until,
+            State::Startup { until, .. } => until.or(Some(self.startup_ends).filter(|_| !self.silence_told)),
             State::CommunicationsInterrupted { role: Role::Deactivated { until }, .. } => {
                 Some(until).filter(|_| !self.is_connected())
             }
