@@ -1,8 +1,20 @@
 //! A cluster in one thread, with simulated time, network, disks and clients.
 //!
-//! [`model`] holds the rules of failover alone, explored at random before they were built.
+//! [`model`] holds the rules of failover alone, explored at random before they were built. The rest runs the nodes
+//! themselves: [`run::run`] drives a pair of them through whatever its seed brings, and the [`checker`]s judge it from outside.
 
 #![forbid(unsafe_code)]
 
+pub mod checker;
+mod client;
+mod disk;
+mod faults;
+mod host;
 pub mod model;
+mod network;
 pub mod random;
+pub mod run;
+mod settings;
+pub mod transcript;
+mod wire;
+mod world;

@@ -1,0 +1,36 @@
+//! A client is never refused an address that it validly holds.
+
+use super::{Beliefs, Checker, Seen, Time};
+
+#[derive(Debug, Default)]
+pub(super) struct Check(Beliefs);
+
+impl Checker for Check {
+    fn name(&self) -> &'static str {
+        "nak_on_evidence"
+    }
+
+    fn see(&mut self, now: Time, seen: &Seen) -> Result<(), String> {
+        let mut verdict = Ok(());
+        if let Seen::Refused { host, client, address, .. } = seen
+            && self.0.of_address(*address).any(|held| held.client == *client && held.until > now)
+        {
+            verdict = Err(format!("node {host} refused {address} to client {client}, whose it is"));
+        }
+        self.0.see(now, seen);
+        verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test::{ADDRESS, acked, breaks, holds};
+    use super::*;
+
+    #[test]
+    fn a_refused_owner_is_seen() {
+        let refused = Seen::Refused { host: 1, client: 1, address: ADDRESS, until: 100 };
+        breaks(Check::default(), &[(0, acked(0, 1, 100)), (50, refused.clone())]);
+        holds(Check::default(), &[(0, acked(0, 1, 100)), (100, refused)]);
+    }
+}

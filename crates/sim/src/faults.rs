@@ -1,0 +1,426 @@
+//! What goes wrong, when, and how it ends.
+//!
+//! Each seed draws which kinds of fault it knows and how often they come: one only cuts links, another kills processes
+//! every few seconds. Operators tell the truth: a node that was promised to be off starts again only while everything
+//! else is well, until it has noted durably what happened to it.
+
+use crate::checker::{Seen, Time};
+use crate::client::SECOND;
+use crate::random::Random;
+use crate::settings::{self, NODES, PAIRS};
+use crate::world::{Event, Stop, World};
+use standfast_core::id::Sequence;
+use standfast_core::input::{Command, Input, Request, StoreHealth};
+use standfast_core::output::StoredRecord;
+use standfast_core::time::Wall;
+use std::time::Duration;
+
+/// Before the end everything is well for so long.
+const CALM: Time = 200 * SECOND;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    Kill(usize),
+    PowerCut(usize),
+    Partition,
+    OneWay(usize),
+    Flap,
+    SlowLink,
+    EndSession,
+    Suspend(usize),
+    SlowDisk(usize),
+    FailingDisk(usize),
+    CutClients(usize),
+    NoCarrier(usize),
+    LoseClientPackets,
+    StepWallClock(usize),
+    Switchover,
+    Death(usize),
+    Leave(usize),
+    HoldPromotion,
+    Wipe(usize),
+    RollBack(usize),
+}
+
+impl Fault {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Kill(_) => "fault kill",
+            Self::PowerCut(_) => "fault power cut",
+            Self::Partition => "fault partition",
+            Self::OneWay(_) => "fault one way",
+            Self::Flap => "fault flap",
+            Self::SlowLink => "fault slow link",
+            Self::EndSession => "fault end session",
+            Self::Suspend(_) => "fault suspend",
+            Self::SlowDisk(_) => "fault slow disk",
+            Self::FailingDisk(_) => "fault failing disk",
+            Self::CutClients(_) => "fault cut clients",
+            Self::NoCarrier(_) => "fault no carrier",
+            Self::LoseClientPackets => "fault lose client packets",
+            Self::StepWallClock(_) => "fault step wall clock",
+            Self::Switchover => "operator switchover",
+            Self::Death(_) => "operator partner-down",
+            Self::Leave(_) => "operator leave",
+            Self::HoldPromotion => "operator pause",
+            Self::Wipe(_) => "fault wipe",
+            Self::RollBack(_) => "fault roll back",
+        }
+    }
+
+    fn all(host: usize) -> [(Self, u32); 20] {
+        [
+            (Self::Kill(host), 10),
+            (Self::PowerCut(host), 10),
+            (Self::Partition, 15),
+            (Self::OneWay(host), 10),
+            (Self::Flap, 5),
+            (Self::SlowLink, 5),
+            (Self::EndSession, 10),
+            (Self::Suspend(host), 10),
+            (Self::SlowDisk(host), 5),
+            (Self::FailingDisk(host), 5),
+            (Self::CutClients(host), 8),
+            (Self::NoCarrier(host), 4),
+            (Self::LoseClientPackets, 4),
+            (Self::StepWallClock(host), 3),
+            (Self::Switchover, 10),
+            (Self::Death(host), 8),
+            (Self::Leave(host), 8),
+            (Self::HoldPromotion, 3),
+            (Self::Wipe(host), 4),
+            (Self::RollBack(host), 4),
+        ]
+    }
+}
+
+/// How a fault ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Undo {
+    Start(usize),
+    HealLink(usize),
+    FastLink,
+    Resume(usize),
+    FastDisk(usize),
+    WorkingDisk(usize),
+    HealClients(usize),
+    Carrier(usize),
+    KeepClientPackets,
+    /// An operator says that the other node is off since then.
+    Promise(usize, Time),
+    /// Everything is well from now on.
+    Calm,
+}
+
+#[derive(Debug)]
+pub(crate) struct Faults {
+    weights: [u32; 20],
+    mean: Time,
+    /// A node that an operator promised to be off, until it knows of that.
+    promised_off: [bool; 2],
+    /// A node that starts while everything else must be well.
+    held_for: Option<usize>,
+    calm: bool,
+    requests: u64,
+}
+
+impl Faults {
+    pub(crate) fn new(random: &mut Random) -> Self {
+        let weights = Fault::all(0).map(|(_, weight)| match random.below(4) {
+            0 => 0,
+            1 => weight * 4,
+            _ => weight,
+        });
+        let mean = [3, 8, 15, 30][random.index(4)] * SECOND;
+        Self { weights, mean, promised_off: [false; 2], held_for: None, calm: false, requests: 0 }
+    }
+
+    /// Nothing goes wrong but what a scenario asks for.
+    pub(crate) fn none() -> Self {
+        Self { weights: [0; 20], mean: SECOND, promised_off: [false; 2], held_for: None, calm: true, requests: 0 }
+    }
+}
+
+impl World {
+    /// One of the kinds that this seed knows happens, unless everything must be well now.
+    pub(crate) fn fault(&mut self) {
+        if self.faults.calm {
+            return;
+        }
+        if self.now + CALM >= self.end {
+            return self.undo(Undo::Calm);
+        }
+        let next = self.random.between(SECOND / 2, self.faults.mean * 2);
+        self.after(next, Event::Fault);
+        if self.faults.held_for.is_some() || self.faults.weights.iter().all(|&weight| weight == 0) {
+            return;
+        }
+        let host = self.random.index(2);
+        let pick = self.random.weighted(&self.faults.weights);
+        self.inject(Fault::all(host)[pick].0);
+    }
+
+    pub(crate) fn apply(&mut self, fault: Fault) {
+        let long = self.random.between(SECOND / 2, 40 * SECOND);
+        let short = self.random.between(SECOND / 5, 15 * SECOND);
+        match fault {
+            Fault::Kill(host) => {
+                self.stop(host, Stop::Killed);
+                self.after(short, Event::Undo(Undo::Start(host)));
+            }
+            Fault::PowerCut(host) => {
+                self.stop(host, Stop::PowerCut);
+                self.after(long, Event::Undo(Undo::Start(host)));
+            }
+            Fault::Partition => {
+                self.network.cut = [true; 2];
+                self.after(long, Event::Undo(Undo::HealLink(0)));
+                self.after(long, Event::Undo(Undo::HealLink(1)));
+            }
+            Fault::OneWay(host) => {
+                self.network.cut[host] = true;
+                self.after(short, Event::Undo(Undo::HealLink(host)));
+            }
+            Fault::Flap => {
+                for round in 0..6 {
+                    let host = self.random.index(2);
+                    self.after(round * 2 * SECOND, Event::Undo(Undo::HealLink(1 - host)));
+                    self.after(round * 2 * SECOND + SECOND, Event::Undo(Undo::HealLink(host)));
+                }
+                self.network.cut = [true; 2];
+            }
+            Fault::SlowLink => {
+                self.network.delay = self.random.between(20_000, 400_000);
+                self.after(long, Event::Undo(Undo::FastLink));
+            }
+            Fault::EndSession => {
+                if let Some(session) = self.network.open[0] {
+                    self.after(0, Event::Down { host: 0, session });
+                    self.after(500, Event::Down { host: 1, session });
+                }
+            }
+            Fault::Suspend(host) => {
+                if self.hosts[host].process.is_some() {
+                    self.hosts[host].paused = true;
+                    self.after(short, Event::Undo(Undo::Resume(host)));
+                }
+            }
+            Fault::SlowDisk(host) => {
+                self.hosts[host].commit = self.random.between(50_000, 900_000);
+                self.after(long, Event::Undo(Undo::FastDisk(host)));
+            }
+            Fault::FailingDisk(host) => {
+                self.hosts[host].disk.fails = true;
+                self.feed_unless_paused(host, Input::StoreHealth(StoreHealth::Failing));
+                self.after(short, Event::Undo(Undo::WorkingDisk(host)));
+            }
+            Fault::CutClients(host) => {
+                self.lan_cut[host] = true;
+                self.after(long, Event::Undo(Undo::HealClients(host)));
+            }
+            Fault::NoCarrier(host) => {
+                self.lan_cut[host] = true;
+                self.set_carrier(host, false);
+                self.after(long, Event::Undo(Undo::Carrier(host)));
+            }
+            Fault::LoseClientPackets => {
+                self.lan_loss = 40;
+                self.after(long, Event::Undo(Undo::KeepClientPackets));
+            }
+            Fault::StepWallClock(host) => self.hosts[host].clock.skew += self.random.between(-20_000, 20_000),
+            Fault::Switchover | Fault::Leave(_) | Fault::HoldPromotion => self.command(fault),
+            Fault::Death(host) => self.death(host),
+            Fault::Wipe(host) => self.wipe(host),
+            Fault::RollBack(host) => self.roll_back(host),
+        }
+    }
+
+    fn command(&mut self, fault: Fault) {
+        let pair = self.random.index(2);
+        let (host, command) = match fault {
+            Fault::Leave(host) => (host, Command::Leave),
+            Fault::HoldPromotion => {
+                let duration = Duration::from_secs(self.random.below(20));
+                (self.random.index(2), Command::Pause { relationship: None, duration })
+            }
+            _ => (self.random.index(2), Command::Switchover { relationship: PAIRS[pair].into(), to: None }),
+        };
+        self.order(host, command);
+    }
+
+    pub(crate) fn order(&mut self, host: usize, command: Command) {
+        self.faults.requests += 1;
+        let request = Request(self.faults.requests);
+        self.feed_unless_paused(host, Input::Operator(request, command));
+    }
+
+    fn feed_unless_paused(&mut self, host: usize, input: Input) {
+        if !self.hosts[host].paused {
+            self.feed(host, input);
+        }
+    }
+
+    fn set_carrier(&mut self, host: usize, carrier: bool) {
+        self.hosts[host].carrier = carrier;
+        self.feed_unless_paused(host, Input::Links(vec![settings::link(host, carrier)]));
+    }
+
+    /// A machine dies, and an operator, who has seen that, says so to the other one.
+    pub(crate) fn death(&mut self, host: usize) {
+        let other_runs = self.hosts[1 - host].process.is_some();
+        if !other_runs || self.faults.promised_off[1 - host] {
+            return;
+        }
+        self.stop(host, Stop::PowerCut);
+        self.faults.promised_off[host] = true;
+        let said = self.random.between(SECOND, 8 * SECOND);
+        let back = said + self.random.between(5 * SECOND, 120 * SECOND);
+        self.after(said, Event::Undo(Undo::Promise(1 - host, self.now)));
+        self.after(back, Event::Undo(Undo::Start(host)));
+    }
+
+    /// A store is gone; never both, which no rule survives.
+    fn wipe(&mut self, host: usize) {
+        if !self.hosts[1 - host].knows_everything() || !self.hosts[host].knows_everything() {
+            return;
+        }
+        self.stop(host, Stop::PowerCut);
+        self.hosts[host].disk = Default::default();
+        self.judge.see(self.now, &Seen::StoreLost { host });
+        let back = self.random.between(SECOND, 40 * SECOND);
+        self.after(back, Event::Undo(Undo::Start(host)));
+    }
+
+    /// A store goes back to an older state, from which its partner can tell.
+    fn roll_back(&mut self, host: usize) {
+        let backups = &self.hosts[host].disk.backups;
+        if backups.is_empty() || !self.hosts[1 - host].knows_everything() || !self.hosts[host].knows_everything() {
+            return;
+        }
+        let backup = backups[self.random.index(backups.len())].clone();
+        if !self.partner_can_tell(host, backup.sequence) {
+            return;
+        }
+        self.stop(host, Stop::PowerCut);
+        self.faults.promised_off[host] = true;
+        self.hosts[host].disk.durable = backup;
+        self.judge.see(self.now, &Seen::StoreLost { host });
+        let records: Vec<StoredRecord> = self.hosts[host].disk.load(0).leases.into_iter().map(lease).collect();
+        for record in records {
+            self.see_durable(host, &record);
+        }
+        let back = self.random.between(SECOND, 20 * SECOND);
+        self.after(back, Event::Undo(Undo::Start(host)));
+    }
+
+    fn partner_can_tell(&self, host: usize, sequence: Sequence) -> bool {
+        let stored = self.hosts[1 - host].disk.load(0);
+        let remembered =
+            stored.node.and_then(|node| node.peers.into_iter().find(|(name, _)| name.as_str() == NODES[host]));
+        remembered.is_some_and(|(_, remembered)| remembered.persisted > sequence)
+    }
+
+    pub(crate) fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Start(host) => self.start_again(host),
+            Undo::HealLink(host) => {
+                for (at, message) in self.network.heal(self.now, host, &mut self.random) {
+                    self.at(at, Event::Message(message));
+                }
+            }
+            Undo::FastLink => self.network.delay = 2_000,
+            Undo::Resume(host) if self.hosts[host].paused => self.unpause(host),
+            Undo::Resume(_) => {}
+            Undo::FastDisk(host) => self.hosts[host].commit = 5_000,
+            Undo::WorkingDisk(host) => {
+                self.hosts[host].disk.fails = false;
+                self.begin_commit(host);
+                self.feed_unless_paused(host, Input::StoreHealth(StoreHealth::Working));
+            }
+            Undo::HealClients(host) => self.lan_cut[host] = false,
+            Undo::Carrier(host) => {
+                self.lan_cut[host] = false;
+                self.set_carrier(host, true);
+            }
+            Undo::KeepClientPackets => self.lan_loss = 1,
+            Undo::Promise(host, since) => self.promise(host, since),
+            Undo::Calm => self.calm_down(),
+        }
+    }
+
+    fn start_again(&mut self, host: usize) {
+        if self.faults.promised_off[host] {
+            let other = &self.hosts[1 - host];
+            if other.process.is_none() && !self.faults.promised_off[1 - host] {
+                return self.after(SECOND, Event::Undo(Undo::Start(host)));
+            }
+            self.faults.held_for = Some(host);
+            self.heal();
+        }
+        self.start(host);
+    }
+
+    fn promise(&mut self, host: usize, since: Time) {
+        let node = 1 - host;
+        if !self.faults.promised_off[node] || self.hosts[node].process.is_some() || self.hosts[host].process.is_none() {
+            return;
+        }
+        let wall = self.hosts[host].clock.read(self.now).wall;
+        let off_since = self.random.percent(50).then_some(Wall(wall.0 - (self.now - since) / 1_000));
+        self.say("operator", || format!("{} is off", NODES[node]));
+        let node = NODES[node].into();
+        self.order(host, Command::PartnerDown { node, relationship: None, off_since, despite_evidence: true });
+    }
+
+    /// Something became durable: a node that was promised to be off may know enough by now to look after itself.
+    pub(crate) fn written(&mut self, host: usize) {
+        let disk = &self.hosts[host].disk;
+        if self.random.percent(2) && disk.backups.len() < 8 {
+            let backup = disk.durable.clone();
+            self.hosts[host].disk.backups.push(backup);
+        }
+        if self.faults.held_for == Some(host) && self.has_learnt(host) {
+            self.faults.held_for = None;
+            self.faults.promised_off[host] = false;
+        }
+    }
+
+    /// Every relationship is marked, or in step.
+    fn has_learnt(&self, host: usize) -> bool {
+        (0..PAIRS.len()).all(|pair| {
+            self.hosts[host].durable_pair(pair).is_some_and(|record| {
+                record.must_hear_partner || record.phase == standfast_core::failover::state::Phase::Normal
+            })
+        }) && self.network.open[host].is_some()
+            && self.hosts[host].process.is_some()
+    }
+
+    fn heal(&mut self) {
+        for host in 0..2 {
+            for undo in [
+                Undo::HealLink(host),
+                Undo::Resume(host),
+                Undo::FastDisk(host),
+                Undo::WorkingDisk(host),
+                Undo::Carrier(host),
+            ] {
+                self.undo(undo);
+            }
+        }
+        self.undo(Undo::FastLink);
+        self.undo(Undo::KeepClientPackets);
+    }
+
+    fn calm_down(&mut self) {
+        self.faults.calm = true;
+        self.say("fault", || "all faults end".into());
+        self.heal();
+        self.start_again(0);
+        self.start_again(1);
+        self.tame();
+    }
+}
+
+fn lease((name, lease): (standfast_core::id::RelationshipName, standfast_core::lease::record::Lease)) -> StoredRecord {
+    StoredRecord::Lease(name, lease)
+}

@@ -1,0 +1,166 @@
+//! A simulated machine: its clocks, its store, and the process on it.
+
+use crate::checker::{Record, Time};
+use crate::disk::{Disk, Key};
+use crate::settings::{NODES, PAIRS, link};
+use crate::wire;
+use standfast_core::configuration::Configuration;
+use standfast_core::failover::state::Phase;
+use standfast_core::id::{Epoch, Incarnation, Slot};
+use standfast_core::input::{Identity, Input};
+use standfast_core::lease::record::Lease;
+use standfast_core::node::Node;
+use standfast_core::output::{Outputs, StoredRecord};
+use standfast_core::stored::RelationshipRecord;
+use standfast_core::time::{Instant, Now, Wall};
+use std::sync::Arc;
+
+/// 2026-01-01, in milliseconds since 1970.
+const BEGINNING: i64 = 1_767_225_600_000;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Clock {
+    offset: i64,
+    /// Parts per million that it is fast.
+    pub(crate) drift: i64,
+    /// Milliseconds that the wall clock is ahead.
+    pub(crate) skew: i64,
+}
+
+impl Clock {
+    pub(crate) fn new(offset: i64, drift: i64, skew: i64) -> Self {
+        Self { offset, drift, skew }
+    }
+
+    pub(crate) fn read(&self, time: Time) -> Now {
+        Now {
+            instant: Instant(time + time / 1_000_000 * self.drift + self.offset),
+            wall: Wall(BEGINNING + time / 1_000 + self.skew),
+        }
+    }
+
+    /// The true time at which the clock reads `instant`, or shortly before.
+    pub(crate) fn time_of(&self, instant: Instant) -> Time {
+        let shown = instant.0.saturating_sub(self.offset);
+        shown.saturating_sub(shown / 1_000_000 * self.drift)
+    }
+
+    /// What turns instants into microseconds of wall time.
+    pub(crate) fn to_wall(&self, time: Time) -> i64 {
+        let now = self.read(time);
+        now.wall.0 * 1_000 - now.instant.0
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) index: usize,
+    pub(crate) clock: Clock,
+    pub(crate) disk: Disk,
+    pub(crate) process: Option<Node>,
+    pub(crate) paused: bool,
+    /// Counts starts and crashes: what belongs to an earlier life is void.
+    pub(crate) life: u64,
+    /// When the process wants to be called, if that is scheduled.
+    pub(crate) tick_at: Option<Time>,
+    pub(crate) carrier: bool,
+    /// How long a commit takes at the most.
+    pub(crate) commit: Time,
+    /// The state of each relationship, as last written.
+    pub(crate) pairs: [Option<(Phase, Epoch, Slot)>; 2],
+    configuration: Arc<Configuration>,
+}
+
+impl Host {
+    pub(crate) fn new(index: usize, clock: Clock, configuration: Arc<Configuration>) -> Self {
+        Self {
+            index,
+            clock,
+            disk: Disk::default(),
+            process: None,
+            paused: false,
+            life: 0,
+            tick_at: None,
+            carrier: true,
+            commit: 5_000,
+            pairs: [None; 2],
+            configuration,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        NODES[self.index]
+    }
+
+    /// Starts the process on what its store holds.
+    pub(crate) fn start(&mut self, now: Time, incarnation: u64, new_cluster: bool) -> Outputs {
+        self.life += 1;
+        let mut identity = Identity { node: self.name().into(), incarnation: Incarnation(incarnation), new_cluster };
+        identity.new_cluster = self.disk.is_new(&identity);
+        let stored = self.disk.load(self.clock.to_wall(now));
+        let reading = self.clock.read(now);
+        let mut node = Node::new(identity, Arc::clone(&self.configuration), stored, reading);
+        node.handle(reading, Input::Links(vec![link(self.index, self.carrier)]));
+        let outputs = node.outputs();
+        self.process = Some(node);
+        outputs
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.life += 1;
+        self.process = None;
+        self.paused = false;
+        self.tick_at = None;
+    }
+
+    pub(crate) fn handle(&mut self, now: Time, input: Input) -> Option<Outputs> {
+        let reading = self.clock.read(now);
+        let node = self.process.as_mut()?;
+        node.handle(reading, input);
+        Some(node.outputs())
+    }
+
+    /// Whether the process says that it is active in each relationship.
+    pub(crate) fn active(&self) -> [bool; 2] {
+        let Some(node) = &self.process else { return [false; 2] };
+        let status = node.status();
+        PAIRS.map(|pair| status.relationships.iter().any(|r| r.name.as_str() == pair && r.active))
+    }
+
+    pub(crate) fn phase(&self, pair: usize) -> Option<Phase> {
+        self.pairs[pair].map(|(phase, _, _)| phase)
+    }
+
+    /// What is durable of a relationship.
+    pub(crate) fn durable_pair(&self, pair: usize) -> Option<&RelationshipRecord> {
+        match self.disk.durable.records.get(&Key::Relationship(PAIRS[pair].into()))? {
+            StoredRecord::Relationship(record) => Some(record),
+            StoredRecord::Node(_) | StoredRecord::Lease(..) => None,
+        }
+    }
+
+    /// Whether the store has been in step with the partner's in every relationship.
+    pub(crate) fn knows_everything(&self) -> bool {
+        (0..2).all(|pair| self.durable_pair(pair).is_some_and(|record| !record.lost))
+    }
+
+    /// The table in memory, with true times.
+    pub(crate) fn table(&self) -> Vec<Record> {
+        let leases = self.process.iter().flat_map(|node| node.leases());
+        let mut records: Vec<Record> = leases.filter_map(|(_, lease)| self.record(lease)).collect();
+        records.sort_by_key(|record| record.address);
+        records
+    }
+
+    /// A lease with true times.
+    pub(crate) fn record(&self, lease: &Lease) -> Option<Record> {
+        Some(Record {
+            address: lease.address,
+            state: lease.state,
+            client: wire::client_of(lease.client.as_bytes())?,
+            expiry: self.clock.time_of(lease.expiry),
+            potential: self.clock.time_of(lease.potential_expiry),
+            version: lease.version,
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! DHCP messages of the simulated clients, written and read byte by byte, so that an error of the core's codec is not
+//! made twice.
+
+use std::net::Ipv4Addr;
+
+/// What a client says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Saying {
+    pub(crate) kind: u8,
+    pub(crate) xid: u32,
+    pub(crate) client: usize,
+    pub(crate) ciaddr: Option<Ipv4Addr>,
+    pub(crate) relay: Option<Ipv4Addr>,
+    pub(crate) requested: Option<Ipv4Addr>,
+    pub(crate) server: Option<Ipv4Addr>,
+    pub(crate) seconds: Option<u32>,
+}
+
+pub(crate) const DISCOVER: u8 = 1;
+pub(crate) const OFFER: u8 = 2;
+pub(crate) const REQUEST: u8 = 3;
+pub(crate) const DECLINE: u8 = 4;
+pub(crate) const ACK: u8 = 5;
+pub(crate) const NAK: u8 = 6;
+pub(crate) const RELEASE: u8 = 7;
+
+const COOKIE: [u8; 4] = [99, 130, 83, 99];
+
+/// The hardware address of a client.
+pub(crate) fn hardware(client: usize) -> [u8; 6] {
+    [2, 0, 0, 0, (client >> 8) as u8, client as u8]
+}
+
+/// Which client a client id of the core names: hardware type and address.
+pub(crate) fn client_of(id: &[u8]) -> Option<usize> {
+    match id {
+        [1, 2, 0, 0, 0, high, low] => Some(usize::from(*high) << 8 | usize::from(*low)),
+        _ => None,
+    }
+}
+
+pub(crate) fn encode(saying: &Saying) -> Vec<u8> {
+    let mut bytes = vec![0; 236];
+    bytes[0] = 1;
+    bytes[1] = 1;
+    bytes[2] = 6;
+    bytes[3] = u8::from(saying.relay.is_some());
+    bytes[4..8].copy_from_slice(&saying.xid.to_be_bytes());
+    let mut address = |at: usize, address: Option<Ipv4Addr>| {
+        bytes[at..at + 4].copy_from_slice(&address.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+    };
+    address(12, saying.ciaddr);
+    address(24, saying.relay);
+    bytes[28..34].copy_from_slice(&hardware(saying.client));
+    bytes.extend_from_slice(&COOKIE);
+    bytes.extend_from_slice(&[53, 1, saying.kind]);
+    let mut option = |code: u8, value: &[u8]| {
+        bytes.push(code);
+        bytes.push(value.len() as u8);
+        bytes.extend_from_slice(value);
+    };
+    if let Some(requested) = saying.requested {
+        option(50, &requested.octets());
+    }
+    if let Some(server) = saying.server {
+        option(54, &server.octets());
+    }
+    if let Some(seconds) = saying.seconds {
+        option(51, &seconds.to_be_bytes());
+    }
+    option(55, &[1, 3, 51, 54, 58, 59]);
+    bytes.push(255);
+    bytes
+}
+
+/// What a server says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Heard {
+    pub(crate) kind: u8,
+    pub(crate) xid: u32,
+    pub(crate) client: usize,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) server: Ipv4Addr,
+    pub(crate) lease: u32,
+    pub(crate) renewal: u32,
+    pub(crate) rebinding: u32,
+}
+
+pub(crate) fn decode(bytes: &[u8]) -> Option<Heard> {
+    let address = |at: usize| Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes.get(at..at + 4)?).ok()?));
+    let hardware: [u8; 6] = bytes.get(28..34)?.try_into().ok()?;
+    let client = client_of(&[&[1], hardware.as_slice()].concat())?;
+    let mut heard = Heard {
+        kind: 0,
+        xid: u32::from_be_bytes(bytes.get(4..8)?.try_into().ok()?),
+        client,
+        address: address(16)?,
+        server: Ipv4Addr::UNSPECIFIED,
+        lease: 0,
+        renewal: 0,
+        rebinding: 0,
+    };
+    let mut at = 240;
+    while let Some(&code) = bytes.get(at) {
+        if code == 255 {
+            break;
+        }
+        if code == 0 {
+            at += 1;
+            continue;
+        }
+        let length = usize::from(*bytes.get(at + 1)?);
+        let value = bytes.get(at + 2..at + 2 + length)?;
+        let number = || value.try_into().map(u32::from_be_bytes).unwrap_or(0);
+        match code {
+            53 => heard.kind = *value.first()?,
+            54 => heard.server = Ipv4Addr::from(number()),
+            51 => heard.lease = number(),
+            58 => heard.renewal = number(),
+            59 => heard.rebinding = number(),
+            _ => {}
+        }
+        at += 2 + length;
+    }
+    Some(heard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_says_is_as_rfc_2131_figure_1_has_it() {
+        let requested = Some(Ipv4Addr::new(10, 0, 0, 100));
+        let bytes = encode(&Saying { kind: REQUEST, xid: 7, client: 258, requested, ..Saying::default() });
+        assert_eq!(bytes[..4], [1, 1, 6, 0]);
+        assert_eq!(bytes[28..34], [2, 0, 0, 0, 1, 2]);
+        assert_eq!(bytes[236..249], [99, 130, 83, 99, 53, 1, 3, 50, 4, 10, 0, 0, 100]);
+        assert_eq!(decode(&bytes).map(|heard| (heard.kind, heard.xid, heard.client)), Some((REQUEST, 7, 258)));
+    }
+}

@@ -1,0 +1,570 @@
+//! One run: virtual time, the events in it, and how they reach nodes and clients.
+
+use crate::checker::{Acked, Judge, Seen, Time};
+use crate::client::{Act, Client, SECOND, State, To};
+use crate::faults::{Fault, Faults, Undo};
+use crate::host::{Clock, Host};
+use crate::network::{InFlight, Network};
+use crate::random::Random;
+use crate::settings::{self, LINK, MCLT, NODES, PAIRS, RELAY};
+use crate::transcript::Transcript;
+use crate::wire::{self, Saying};
+use standfast_core::event::Code;
+use standfast_core::id::Session;
+use standfast_core::input::{Input, Packet};
+use standfast_core::message::{PairMessage, PeerMessage};
+use standfast_core::output::{Outputs, Reply, StoredRecord, Write};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(crate) enum Event {
+    Tick { host: usize, life: u64, at: Time },
+    Commit { host: usize, life: u64 },
+    Message(InFlight),
+    Up { host: usize, session: Session },
+    Down { host: usize, session: Session },
+    Gone { host: usize },
+    Connect,
+    Packet { host: usize, packet: Sent },
+    Reply { client: usize, host: usize, bytes: Vec<u8>, left: Time, bounded: bool },
+    Client { client: usize, at: Time },
+    Fault,
+    Undo(Undo),
+}
+
+/// A datagram on its way to a node, and when it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    source: SocketAddrV4,
+    destination: Ipv4Addr,
+    arrived: Time,
+    bytes: Vec<u8>,
+}
+
+pub(crate) struct World {
+    pub(crate) now: Time,
+    pub(crate) end: Time,
+    pub(crate) random: Random,
+    pub(crate) hosts: [Host; 2],
+    pub(crate) network: Network,
+    pub(crate) clients: Vec<Client>,
+    /// Clients and a node cannot hear each other.
+    pub(crate) lan_cut: [bool; 2],
+    /// Percent of client packets that are lost.
+    pub(crate) lan_loss: u64,
+    pub(crate) faults: Faults,
+    pub(crate) judge: Judge,
+    pub(crate) transcript: Transcript,
+    events: BTreeMap<(Time, u64), Event>,
+    scheduled: u64,
+    /// What a paused process has yet to be told.
+    backlog: [Vec<Event>; 2],
+    incarnations: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, minutes: i64, transcript: Transcript) -> Self {
+        let mut random = Random::new(seed);
+        let configuration = Arc::new(settings::configuration(&mut random));
+        let clock = |random: &mut Random| {
+            Clock::new(random.between(0, 1_000) * SECOND, random.between(-200, 200), random.between(-5_000, 5_000))
+        };
+        let hosts = [0, 1].map(|index| Host::new(index, clock(&mut random), Arc::clone(&configuration)));
+        let direct = random.between(2, 5) as usize;
+        let relayed = random.between(1, 4) as usize;
+        let relay = |index: usize| (index >= direct).then_some(RELAY);
+        let clients = (0..direct + relayed).map(|index| Client::new(index, relay(index), &mut random)).collect();
+        Self {
+            now: 0,
+            end: minutes * 60 * SECOND,
+            faults: Faults::new(&mut random),
+            random,
+            hosts,
+            network: Network::new(),
+            clients,
+            lan_cut: [false; 2],
+            lan_loss: 1,
+            judge: Judge::new(MCLT.as_micros() as Time),
+            transcript,
+            events: BTreeMap::new(),
+            scheduled: 0,
+            backlog: [Vec::new(), Vec::new()],
+            incarnations: 0,
+        }
+    }
+
+    /// Runs to the end, or to the first violation.
+    pub(crate) fn run(&mut self) {
+        self.start(0);
+        self.start(1);
+        self.at(self.now, Event::Connect);
+        self.at(10 * SECOND, Event::Fault);
+        for client in 0..self.clients.len() {
+            self.wake_client(client);
+        }
+        self.run_until(self.end);
+        if self.judge.violations.is_empty() {
+            self.see_the_end();
+        }
+    }
+
+    fn run_until(&mut self, end: Time) {
+        while self.judge.violations.is_empty() {
+            let Some(((at, _), event)) = self.events.pop_first() else { return };
+            if at > end {
+                self.at(at, event);
+                break;
+            }
+            self.now = at;
+            self.happen(event);
+        }
+        self.now = self.now.max(end);
+    }
+
+    /// Nothing has gone wrong for long: the nodes must agree, and clients must have leases.
+    fn see_the_end(&mut self) {
+        for _ in 0..30 {
+            let [one, two] = [self.hosts[0].table(), self.hosts[1].table()];
+            if one.iter().map(|r| (r.state, r.version)).eq(two.iter().map(|r| (r.state, r.version))) {
+                break;
+            }
+            self.run_until(self.now + SECOND / 10);
+        }
+        let says = [self.hosts[0].active(), self.hosts[1].active()];
+        let now = self.now;
+        let lacks = |client: &&Client| client.held.is_none_or(|held| held.until <= now);
+        let end = Seen::End {
+            tables: [self.hosts[0].table(), self.hosts[1].table()],
+            active: (0..PAIRS.len()).map(|pair| [says[0][pair], says[1][pair]]).collect(),
+            without_lease: self.clients.iter().filter(lacks).map(|client| client.index).collect(),
+        };
+        self.judge.see(self.now, &end);
+    }
+
+    pub(crate) fn at(&mut self, time: Time, event: Event) {
+        self.scheduled += 1;
+        self.events.insert((time, self.scheduled), event);
+    }
+
+    pub(crate) fn after(&mut self, delay: Time, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    pub(crate) fn say(&mut self, who: &str, what: impl FnOnce() -> String) {
+        self.transcript.line(self.now, who, what);
+    }
+
+    fn happen(&mut self, event: Event) {
+        if let Some(host) = host_of(&event)
+            && self.hosts[host].paused
+        {
+            self.backlog[host].push(event);
+            return;
+        }
+        match event {
+            Event::Tick { host, life, at } => {
+                if self.hosts[host].life == life && self.hosts[host].tick_at == Some(at) {
+                    self.hosts[host].tick_at = None;
+                    self.feed(host, Input::Tick);
+                }
+            }
+            Event::Commit { host, life } => self.commit(host, life),
+            Event::Message(InFlight { to, session, message }) => {
+                let peer = NODES[1 - to].into();
+                self.feed(to, Input::Peer { peer, session, message });
+            }
+            Event::Up { host, session } => self.feed(host, Input::PeerUp { peer: NODES[1 - host].into(), session }),
+            Event::Down { host, session } => {
+                self.network.close(host, session);
+                self.feed(host, Input::PeerDown { peer: NODES[1 - host].into(), session });
+            }
+            Event::Gone { host } => self.feed(host, Input::PeerGone { peer: NODES[1 - host].into() }),
+            Event::Connect => self.connect(),
+            Event::Packet { host, packet } => self.packet(host, packet),
+            Event::Reply { client, host, bytes, left, bounded } => self.reply(client, host, &bytes, left, bounded),
+            Event::Client { client, at } => {
+                if self.clients[client].wake_at == at {
+                    let acts = self.clients[client].wake(self.now, &mut self.random);
+                    self.act(client, acts, None);
+                }
+            }
+            Event::Fault => self.fault(),
+            Event::Undo(undo) => self.undo(undo),
+        }
+    }
+
+    // Nodes
+
+    pub(crate) fn start(&mut self, host: usize) {
+        if self.hosts[host].process.is_some() {
+            return;
+        }
+        self.incarnations += 1;
+        let incarnation = self.incarnations * 2 + host as u64;
+        // Only a cluster that never ran is new.
+        let new_cluster = self.incarnations <= 2;
+        let outputs = self.hosts[host].start(self.now, incarnation, new_cluster);
+        self.say(NODES[host], || "starts".into());
+        self.carry_out(host, outputs, false);
+    }
+
+    /// The process is gone; with the power, so is what was not durable.
+    pub(crate) fn stop(&mut self, host: usize, how: Stop) {
+        if self.hosts[host].process.is_none() {
+            return;
+        }
+        self.hosts[host].stop();
+        self.backlog[host].clear();
+        let written = match how {
+            Stop::Clean => self.hosts[host].disk.flush(),
+            Stop::Killed | Stop::PowerCut => {
+                let kept = self.random.index(8);
+                self.hosts[host].disk.cut_power(kept)
+            }
+        };
+        self.see_written(host, &written);
+        self.say(NODES[host], || format!("{how:?}"));
+        if let Some(session) = self.network.open[host] {
+            let told = self.network.close(host, session);
+            if told && how != Stop::PowerCut {
+                let delay = self.network.travel(&mut self.random);
+                self.after(delay, Event::Down { host: 1 - host, session });
+                self.after(delay + 30_000, Event::Gone { host: 1 - host });
+            }
+        }
+    }
+
+    pub(crate) fn unpause(&mut self, host: usize) {
+        self.hosts[host].paused = false;
+        self.say(NODES[host], || "goes on".into());
+        self.feed(host, Input::Tick);
+        for event in std::mem::take(&mut self.backlog[host]) {
+            self.happen(event);
+        }
+    }
+
+    pub(crate) fn feed(&mut self, host: usize, input: Input) {
+        let from_client = matches!(input, Input::Packet(_));
+        if let Some(outputs) = self.hosts[host].handle(self.now, input) {
+            self.carry_out(host, outputs, from_client);
+        }
+    }
+
+    fn carry_out(&mut self, host: usize, outputs: Outputs, from_client: bool) {
+        self.note_writes(host, &outputs.writes, from_client);
+        let to_wall = self.hosts[host].clock.to_wall(self.now);
+        self.hosts[host].disk.accept(outputs.writes, to_wall);
+        self.begin_commit(host);
+        for event in outputs.events {
+            self.transcript.count(event.code.name());
+            let pair = event.relationship.as_ref().map_or("", |name| name.as_str());
+            if event.code == Code::StateChanged {
+                self.transcript.count(&event.what);
+            }
+            self.transcript.line(self.now, NODES[host], || {
+                format!("{pair} {}: {} ({})", event.code.name(), event.what, event.evidence)
+            });
+        }
+        for message in outputs.messages {
+            self.send(host, InFlight { to: 1 - host, session: message.session, message: message.message });
+        }
+        for reply in outputs.replies {
+            self.emit(host, reply);
+        }
+        for (_, result) in outputs.answers {
+            self.say("operator", || format!("{result:?}"));
+        }
+        if !outputs.disconnects.is_empty()
+            && let Some(session) = self.network.open[host]
+        {
+            if self.network.close(host, session) {
+                let delay = self.network.travel(&mut self.random);
+                self.after(delay, Event::Down { host: 1 - host, session });
+            }
+            self.after(0, Event::Down { host, session });
+        }
+        if outputs.left || outputs.restart {
+            let again = self.random.between(1, 20) * SECOND;
+            self.stop(host, if outputs.left { Stop::Clean } else { Stop::Killed });
+            self.after(again, Event::Undo(Undo::Start(host)));
+            return;
+        }
+        self.schedule_tick(host);
+    }
+
+    fn schedule_tick(&mut self, host: usize) {
+        let Some((deadline, _)) = self.hosts[host].process.as_ref().and_then(|node| node.deadline()) else { return };
+        let at = self.hosts[host].clock.time_of(deadline).max(self.now + 200);
+        if self.hosts[host].tick_at.is_none_or(|scheduled| at < scheduled) {
+            self.hosts[host].tick_at = Some(at);
+            let life = self.hosts[host].life;
+            self.at(at, Event::Tick { host, life, at });
+        }
+    }
+
+    /// What a node writes: its states are noted at once, to know by which rules it answers.
+    fn note_writes(&mut self, host: usize, writes: &[Write], from_client: bool) {
+        for write in writes {
+            match &write.record {
+                StoredRecord::Relationship(record) => {
+                    if let Some(pair) = PAIRS.iter().position(|&pair| record.relationship.as_str() == pair) {
+                        self.hosts[host].pairs[pair] = Some((record.phase, record.epoch, record.slot));
+                    }
+                }
+                StoredRecord::Lease(name, _) if from_client => {
+                    if let Some(pair) = PAIRS.iter().position(|&pair| name.as_str() == pair) {
+                        self.see_served(host, pair);
+                    }
+                }
+                StoredRecord::Lease(..) | StoredRecord::Node(_) => {}
+            }
+        }
+    }
+
+    fn see_served(&mut self, host: usize, relationship: usize) {
+        let active = self.hosts[host].active()[relationship];
+        if let Some((_, epoch, slot)) = self.hosts[host].pairs[relationship] {
+            let own = epoch.slot == slot;
+            self.judge.see(self.now, &Seen::Served { host, active, epoch, own, relationship });
+        }
+    }
+
+    pub(crate) fn begin_commit(&mut self, host: usize) {
+        if self.hosts[host].disk.begin_commit() {
+            let delay = self.random.between(200, self.hosts[host].commit);
+            let life = self.hosts[host].life;
+            self.after(delay, Event::Commit { host, life });
+        }
+    }
+
+    fn commit(&mut self, host: usize, life: u64) {
+        if self.hosts[host].life != life {
+            return;
+        }
+        let written = self.hosts[host].disk.end_commit();
+        self.see_written(host, &written);
+        if let Some(last) = written.last() {
+            let sequence = last.sequence;
+            self.feed(host, Input::Persisted(sequence));
+        }
+        self.begin_commit(host);
+    }
+
+    pub(crate) fn see_written(&mut self, host: usize, written: &[Write]) {
+        for write in written {
+            self.see_durable(host, &write.record);
+        }
+        if !written.is_empty() {
+            self.written(host);
+        }
+    }
+
+    pub(crate) fn see_durable(&mut self, host: usize, record: &StoredRecord) {
+        match record {
+            StoredRecord::Lease(_, lease) => {
+                if let Some(record) = self.hosts[host].record(lease) {
+                    self.judge.see(self.now, &Seen::Durable { host, record });
+                }
+            }
+            StoredRecord::Relationship(record) => {
+                if let Some(relationship) = PAIRS.iter().position(|&pair| record.relationship.as_str() == pair) {
+                    self.judge.see(self.now, &Seen::State { host, relationship, epoch: record.epoch });
+                }
+            }
+            StoredRecord::Node(_) => {}
+        }
+    }
+
+    // The link between the nodes
+
+    fn connect(&mut self) {
+        let both_run = self.hosts.iter().all(|host| host.process.is_some() && !host.paused);
+        if both_run && self.network.may_connect() {
+            let (session, times) = self.network.connect(self.now, &mut self.random);
+            for (host, at) in times.into_iter().enumerate() {
+                self.at(at, Event::Up { host, session });
+            }
+        }
+        let again = self.random.between(100_000, 300_000);
+        self.after(again, Event::Connect);
+    }
+
+    fn send(&mut self, host: usize, message: InFlight) {
+        self.see_sent(host, &message.message);
+        if let Some((at, message)) = self.network.send(self.now, host, message, &mut self.random) {
+            self.at(at, Event::Message(message));
+        }
+    }
+
+    fn see_sent(&mut self, host: usize, message: &PeerMessage) {
+        let PeerMessage::Pair(_, message) = message else { return };
+        let records = match message {
+            PairMessage::Batch { records, .. } | PairMessage::Ack { refused: records, .. } => records.as_slice(),
+            PairMessage::Answer { record: Some(record), .. } => std::slice::from_ref(record),
+            _ => return,
+        };
+        for record in records.iter().filter(|record| wire::client_of(record.client.as_bytes()).is_some()) {
+            self.judge.see(self.now, &Seen::Sent { host, address: record.address, version: record.version });
+        }
+    }
+
+    // Clients
+
+    fn packet(&mut self, host: usize, sent: Sent) {
+        let received = self.hosts[host].clock.read(sent.arrived).instant;
+        let Sent { source, destination, bytes, .. } = sent;
+        self.feed(host, Input::Packet(Packet { link: LINK, source, destination, received, bytes }));
+    }
+
+    fn emit(&mut self, host: usize, reply: Reply) {
+        let Some(heard) = wire::decode(&reply.bytes).filter(|heard| heard.client < self.clients.len()) else {
+            return;
+        };
+        let pair = usize::from(self.clients[heard.client].relay.is_some());
+        self.see_served(host, pair);
+        if !self.carries(host, heard.client) || self.hosts[host].clock.read(self.now).instant > reply.deadline {
+            return;
+        }
+        let bounded = self.hosts[host].phase(pair) != Some(standfast_core::failover::state::Phase::PartnerDown);
+        for _ in 0..self.copies() {
+            let delay = self.random.between(100, 3_000);
+            let (client, bytes, left) = (heard.client, reply.bytes.clone(), self.now);
+            self.after(delay, Event::Reply { client, host, bytes, left, bounded });
+        }
+    }
+
+    fn carries(&self, host: usize, client: usize) -> bool {
+        self.clients[client].reach[host] && !self.lan_cut[host]
+    }
+
+    /// How often a client packet arrives.
+    fn copies(&mut self) -> usize {
+        match self.random.below(100) {
+            lost if lost < self.lan_loss => 0,
+            99 => 2,
+            _ => 1,
+        }
+    }
+
+    fn reply(&mut self, client: usize, host: usize, bytes: &[u8], left: Time, bounded: bool) {
+        let Some(heard) = wire::decode(bytes) else { return };
+        let acts = self.clients[client].hear(self.now, &heard, &mut self.random);
+        self.act(client, acts, Some((host, left, bounded)));
+    }
+
+    fn act(&mut self, client: usize, acts: Vec<Act>, answer: Option<(usize, Time, bool)>) {
+        let (host, left, bounded) = answer.unwrap_or((0, self.now, true));
+        for act in acts {
+            match act {
+                Act::Say(to, saying) => self.client_says(client, to, saying),
+                Act::Acked(held) => {
+                    let acked = Acked { host, client, address: held.address, until: held.until, left, bounded };
+                    self.transcript.count("client acked");
+                    self.say("client", || {
+                        let seconds = (held.until - left) / SECOND;
+                        format!("{client} has {} for {seconds} s, by {}", held.address, NODES[host])
+                    });
+                    self.judge.see(self.now, &Seen::Acked(acked));
+                }
+                Act::GaveBack(address) => {
+                    self.transcript.count("client gave back");
+                    self.say("client", || format!("{client} gives {address} back"));
+                    self.judge.see(self.now, &Seen::GaveBack { client, address });
+                }
+                Act::Refused(address, until) => {
+                    self.transcript.count("client refused");
+                    self.say("client", || format!("{client} is refused {address} by {}", NODES[host]));
+                    self.judge.see(self.now, &Seen::Refused { host, client, address, until });
+                }
+            }
+        }
+        self.wake_client(client);
+    }
+
+    fn wake_client(&mut self, client: usize) {
+        let at = self.clients[client].wake_at.max(self.now + 1);
+        self.clients[client].wake_at = at;
+        self.at(at, Event::Client { client, at });
+    }
+
+    fn client_says(&mut self, client: usize, to: To, saying: Saying) {
+        let from = saying.ciaddr.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        match (to, saying.relay) {
+            (To::Server(address), _) => {
+                if let Some(host) = settings::host_of(address) {
+                    let bytes = wire::encode(&Saying { relay: None, ..saying });
+                    self.carry(client, host, SocketAddrV4::new(from, 68), address, &bytes);
+                }
+            }
+            (To::Everyone, Some(relay)) => {
+                let bytes = wire::encode(&saying);
+                for host in 0..2 {
+                    self.carry(client, host, SocketAddrV4::new(relay, 67), settings::server(host), &bytes);
+                }
+            }
+            (To::Everyone, None) => {
+                let bytes = wire::encode(&saying);
+                for host in 0..2 {
+                    self.carry(client, host, SocketAddrV4::new(from, 68), Ipv4Addr::BROADCAST, &bytes);
+                }
+            }
+        }
+    }
+
+    fn carry(&mut self, client: usize, host: usize, source: SocketAddrV4, destination: Ipv4Addr, bytes: &[u8]) {
+        if !self.carries(host, client) {
+            return;
+        }
+        for _ in 0..self.copies() {
+            let arrived = self.now + self.random.between(100, 3_000);
+            let packet = Sent { source, destination, arrived, bytes: bytes.to_vec() };
+            self.at(arrived, Event::Packet { host, packet });
+        }
+    }
+
+    /// Everyone behaves from now on.
+    pub(crate) fn tame(&mut self) {
+        for client in &mut self.clients {
+            client.tame = true;
+            client.reach = [true; 2];
+            if client.state == State::Off {
+                client.wake_at = client.wake_at.min(self.now + 5 * SECOND);
+            }
+        }
+        for client in 0..self.clients.len() {
+            self.wake_client(client);
+        }
+    }
+
+    pub(crate) fn inject(&mut self, fault: Fault) {
+        self.transcript.count(fault.name());
+        self.say("fault", || format!("{fault:?}"));
+        self.apply(fault);
+    }
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stop {
+    /// It left.
+    Clean,
+    /// It was killed; its machine refuses connections.
+    Killed,
+    /// Its machine is off.
+    PowerCut,
+}
+
+fn host_of(event: &Event) -> Option<usize> {
+    match event {
+        Event::Tick { host, .. }
+        | Event::Commit { host, .. }
+        | Event::Up { host, .. }
+        | Event::Down { host, .. }
+        | Event::Gone { host }
+        | Event::Packet { host, .. } => Some(*host),
+        Event::Message(message) => Some(message.to),
+        Event::Connect | Event::Reply { .. } | Event::Client { .. } | Event::Fault | Event::Undo(_) => None,
+    }
+}
