@@ -68,6 +68,8 @@ pub(crate) struct Work {
     requests: BTreeMap<Request, oneshot::Sender<CommandResult>>,
     next_request: u64,
     next_look: Instant,
+    /// Messages of peers are left for the next turn, which must not wait.
+    more_messages: bool,
 }
 
 impl Driver {
@@ -106,7 +108,8 @@ impl Driver {
     /// The links that have something to read.
     fn wait(&mut self) -> Vec<u32> {
         let deadline = self.node.deadline().map_or(self.work.next_look, |(at, _)| at.min(self.work.next_look));
-        let timeout = deadline.since(self.clock.instant());
+        let left = deadline.since(self.clock.instant());
+        let timeout = if self.work.more_messages { Duration::ZERO } else { left };
         match self.poller.wait(Some(timeout)) {
             Ok(ready) => ready.links().collect(),
             Err(error) => {
@@ -136,6 +139,7 @@ impl Driver {
     }
 
     fn take_peer_events(&mut self) {
+        self.work.more_messages = false;
         for _ in 0..MESSAGES_PER_TURN {
             let Ok(event) = self.peer_events.try_recv() else { return };
             let input = match event {
@@ -146,6 +150,7 @@ impl Driver {
             };
             self.node.handle(self.clock.now(), input);
         }
+        self.work.more_messages = true;
     }
 
     fn take_calls(&mut self) {
