@@ -163,7 +163,7 @@ impl Store {
         }
         folder::drop_cache(&self.dir)?;
         folder::remove_unfinished_snapshots(&self.dir)?;
-        let mut open = open_sled(&self.dir)?;
+        let mut open = open_files(&self.dir)?;
         let set_aside = scan_and_check(&self.dir, &mut open, |_, _| {})?;
         if !set_aside.is_empty() {
             return Err(damaged(&self.dir, &format!("{} records do not match their checksum", set_aside.len())));
@@ -220,7 +220,7 @@ fn load_as_is(dir: &Path) -> Result<Loaded, StoreError> {
     if !dir.join(DB).exists() {
         return Err(damaged(dir, "its main file is missing"));
     }
-    let mut open = open_sled(dir)?;
+    let mut open = open_files(dir)?;
     let mut records = Records::default();
     let set_aside = scan_and_check(dir, &mut open, |key, payload| records.push(key, payload))?;
     Ok(Loaded { open, records, set_aside })
@@ -240,7 +240,7 @@ fn create(dir: &Path) -> Result<(), StoreError> {
     let scratch = folder::beside(dir, ".creating");
     folder::remove(&scratch)?;
     folder::create(&scratch)?;
-    let open = open_sled(&scratch)?;
+    let open = open_files(&scratch)?;
     let mut sealed = Vec::new();
     seal(MARK, &Mark::default().to_payload(), &mut sealed);
     guarded(dir, || {
@@ -252,7 +252,7 @@ fn create(dir: &Path) -> Result<(), StoreError> {
     folder::rename(&scratch, dir)
 }
 
-fn open_sled(dir: &Path) -> Result<Open, StoreError> {
+fn open_files(dir: &Path) -> Result<Open, StoreError> {
     let config = sled::Config::new().path(dir).cache_capacity(CACHE).flush_every_ms(Some(FLUSH_EVERY_MS));
     let mut tries = 0;
     let db = loop {

@@ -11,9 +11,16 @@ use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// The file in which the store keeps its log and pages.
 pub(super) const DB: &str = "db";
+
+/// How often a lock is tried, and how long apart. A process that is just ending may still have it, and so may a command
+/// that this one has just started, until it has closed what it inherited.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Held as long as the store is open. The kernel lets go of it when the process dies, however it dies.
 #[derive(Debug)]
@@ -34,12 +41,16 @@ impl Lock {
             .mode(0o640)
             .open(&path)
             .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Held { dir: dir.into(), pid: read_pid(&mut file) });
+        let mut tries = 1;
+        while let Err(error) = file.try_lock() {
+            match error {
+                TryLockError::WouldBlock if tries < LOCK_TRIES => thread::sleep(LOCK_PAUSE),
+                TryLockError::WouldBlock => {
+                    return Err(StoreError::Held { dir: dir.into(), pid: read_pid(&mut file) });
+                }
+                TryLockError::Error(error) => return Err(failed(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            tries += 1;
         }
         // Only a courtesy: with the disk full there is no number in the file, and the lock holds all the same.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));

@@ -1,6 +1,6 @@
 //! How the store knows that nothing is missing and nothing is old.
 //!
-//! A damaged page need not show: sled skips a log segment whose header does not match and comes up with what the pages
+//! A damaged page need not show: the database skips a log segment whose header does not match and comes up with what the pages
 //! held before. One flipped bit thereby brought back a third of the records as they had been a while ago, every one of
 //! them with the right checksum. An old lease must never replace a newer one, so each commit also writes a *mark*: the
 //! number of commits and the sum of all records' checksums, which opening compares with what it reads.

@@ -166,7 +166,7 @@ fn without_a_tip_a_store_is_believed() {
 
 /// Changes a stored value behind the store's back.
 fn overwrite(dir: &Path, key: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
-    let open = open_sled(dir).unwrap();
+    let open = open_files(dir).unwrap();
     let mut value = open.db.get(key).unwrap().unwrap().to_vec();
     change(&mut value);
     open.db.insert(key, value).unwrap();
@@ -185,7 +185,7 @@ fn assert_replaced(opened: &Opened) {
 #[test]
 fn a_record_of_a_later_version_stops_the_start_and_nothing_is_touched() {
     let (_scratch, dir) = filled(2);
-    let open = open_sled(&dir).unwrap();
+    let open = open_files(&dir).unwrap();
     let mut value = vec![value::VERSION + 1];
     value.extend_from_slice(&crc32c::crc32c_append(crc32c::crc32c(b"new"), &value).to_le_bytes());
     open.db.insert(b"new", value).unwrap();
@@ -198,7 +198,7 @@ fn a_record_of_a_later_version_stops_the_start_and_nothing_is_touched() {
 #[test]
 fn a_store_that_comes_up_empty_counts_as_lost() {
     let (_scratch, dir) = filled(0);
-    let open = open_sled(&dir).unwrap();
+    let open = open_files(&dir).unwrap();
     open.db.remove(MARK).unwrap();
     close(&dir, open).unwrap();
     let opened = Store::open(&dir).unwrap();

@@ -27,7 +27,7 @@ const GROUP: usize = 512;
 const QUEUE: usize = 1_024;
 /// How often a full file system is looked at.
 const SPACE_PAUSE: Duration = Duration::from_secs(1);
-/// With less than this the store is not tried again: sled takes space by segments of half a MiB.
+/// With less than this the store is not tried again: it takes space by segments of half a MiB.
 const SPACE_NEEDED: u64 = 8 << 20;
 
 /// Records to write together.

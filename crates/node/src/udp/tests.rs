@@ -2,6 +2,7 @@
 //! that each test makes and removes.
 
 use super::*;
+use crate::clock::{Clock, instant_of_stamp};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket, sockopt};
 use nix::unistd::Uid;
@@ -16,7 +17,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// No wait in here is a measurement: it only bounds how long a failing test hangs.
 const LONG: Duration = Duration::from_secs(10);
@@ -92,11 +93,13 @@ mod on_loopback {
     #[test]
     fn the_kernel_says_when_a_datagram_came() {
         let link = Link::listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        let wall = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        let before = wall();
+        let clock = Clock::start();
+        let before = clock.instant();
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", link.local_address().unwrap()).unwrap();
         let (.., interface, stamp) = hear(&link, 1).remove(0);
-        assert!(before <= stamp && stamp <= wall(), "{before:?} {stamp:?}");
+        // The wall clock is read to the millisecond.
+        let (came, now) = (instant_of_stamp(clock.now(), stamp), clock.instant());
+        assert!(before - Duration::from_millis(2) <= came && came <= now, "{before:?} {came:?} {now:?}");
         assert_eq!(interface, Interface::find("lo").unwrap().index);
     }
 
