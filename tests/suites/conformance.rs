@@ -5,6 +5,8 @@
 
 #[path = "conformance/answers.rs"]
 mod answers;
+#[path = "conformance/anything.rs"]
+mod anything;
 #[path = "conformance/client.rs"]
 mod client;
 #[path = "conformance/destinations.rs"]
