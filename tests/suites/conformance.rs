@@ -11,6 +11,8 @@ mod anything;
 mod client;
 #[path = "conformance/destinations.rs"]
 mod destinations;
+#[path = "conformance/explain.rs"]
+mod explain;
 #[path = "conformance/interrupted.rs"]
 mod interrupted;
 #[path = "conformance/lab.rs"]

@@ -1,11 +1,13 @@
 //! One node: the door in, the door out, and who is behind it.
 
 mod clients;
+mod explain;
 mod operators;
 mod peers;
 mod status;
 
 pub use clients::Counters;
+pub use explain::{Deed, Explanation, Subject};
 pub use status::{PartnerStatus, RelationshipStatus, ScopeState, ScopeStatus, Status};
 
 use crate::configuration::{Configuration, RelationshipSettings, ScopeOwner};
@@ -59,6 +61,7 @@ pub struct Node {
     stale_before: Instant,
     counters: Counters,
     limits: Limits,
+    deeds: explain::Deeds,
     /// The process is to end.
     leaving: bool,
 }
@@ -117,6 +120,7 @@ impl Node {
             stale_before: Instant::NEVER,
             counters: Counters::default(),
             limits: Limits::default(),
+            deeds: explain::Deeds::default(),
             leaving: false,
             identity,
             configuration,

@@ -264,11 +264,9 @@ impl Floor<'_> {
         self.event(scope, Code::PoolExhausted, what, "a client got no offer");
     }
 
-    /// Tells operators what clients brought about, unless they have just been told of many such things.
+    /// Tells operators what clients brought about.
     fn event(&mut self, scope: usize, code: Code, what: String, evidence: &str) {
-        if self.limits.allow_event(code, scope, self.fx.instant())
-            && let Some(mut serving) = self.serving(scope)
-        {
+        if let Some(mut serving) = self.serving(scope) {
             serving.event(code, what, evidence);
         }
     }

@@ -4,7 +4,6 @@
 //! A map of them is bounded; when it is full, the key that is nearest to its full burst is forgotten, which loses the
 //! least. Nothing here is replicated or stored: a failover grants everyone a new burst.
 
-use crate::event::Code;
 use crate::lease::record::ClientId;
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +18,6 @@ pub(crate) struct Limits {
     naks: Limit<ClientId>,
     declines_of_client: Limit<ClientId>,
     declines_in_scope: Limit<usize>,
-    events: Limit<(Code, usize)>,
 }
 
 impl Default for Limits {
@@ -31,7 +29,6 @@ impl Default for Limits {
             // found enough to be looked at.
             declines_of_client: Limit::new(10, Duration::from_secs(360)),
             declines_in_scope: Limit::new(32, Duration::from_secs(60)),
-            events: Limit::new(5, Duration::from_secs(10)),
         }
     }
 }
@@ -45,11 +42,6 @@ impl Limits {
     /// Whether a client's DECLINE of an address in a scope may take that address from everyone.
     pub(crate) fn allow_decline(&mut self, client: &ClientId, scope: usize, now: Instant) -> bool {
         self.declines_of_client.allow(client, now) && self.declines_in_scope.allow(&scope, now)
-    }
-
-    /// Whether operators are told once more of something that clients of a scope brought about.
-    pub(crate) fn allow_event(&mut self, code: Code, scope: usize, now: Instant) -> bool {
-        self.events.allow(&(code, scope), now)
     }
 }
 

@@ -1,13 +1,14 @@
 //! What a node hears from clients and relays, and what it says to them.
 
 use super::Node;
+use super::explain::Deed;
 use crate::dhcp::answer::{Decision, Floor, Silence};
 use crate::dhcp::encode::AnswerKind;
 use crate::dhcp::identifier::Identifiers;
 use crate::dhcp::pending::Pending;
-use crate::dhcp::query::{Delivery, Query};
+use crate::dhcp::query::{Delivery, Malformed, Query};
 use crate::dhcp::reply::{Desk, Saying, Unsaid};
-use crate::dhcp::selection::Sign;
+use crate::dhcp::selection::{Sign, Unselected};
 use crate::failover::granting::Settled;
 use crate::input::{Link, Packet};
 use std::collections::BTreeMap;
@@ -32,30 +33,39 @@ impl Counters {
 
 impl Node {
     pub(super) fn packet(&mut self, packet: Packet) {
-        if let Err(reason) = self.answer_packet(packet) {
+        let answered = match self.read(&packet) {
+            Ok(query) => {
+                let (hardware, message) = (query.hardware, query.kind.as_str());
+                let answered = self.answer_query(query, &packet);
+                self.deeds.note(Deed { hardware, at: self.fx.instant(), message, silence: answered.err() });
+                answered
+            }
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = answered {
             Counters::count(&mut self.counters.silent, reason);
         }
     }
 
-    /// The reason of silence, if there is one.
-    fn answer_packet(&mut self, packet: Packet) -> Result<(), &'static str> {
+    /// What the client asks, or the reason of silence.
+    fn read(&mut self, packet: &Packet) -> Result<Query, &'static str> {
         if packet.received < self.stale_before {
             Counters::count(&mut self.counters.received, "unread");
             return Err(Silence::Stale.as_str());
         }
-        let query = match Query::parse(&packet.bytes) {
-            Ok(query) => query,
-            Err(malformed) => {
-                Counters::count(&mut self.counters.received, "malformed");
-                return Err(malformed.as_str());
-            }
-        };
-        Counters::count(&mut self.counters.received, query.kind.as_str());
+        let query = Query::parse(&packet.bytes);
+        let label = query.as_ref().map_or("malformed", |query| query.kind.as_str());
+        Counters::count(&mut self.counters.received, label);
+        query.map_err(Malformed::as_str)
+    }
+
+    /// The reason of silence, if there is one.
+    fn answer_query(&mut self, query: Query, packet: &Packet) -> Result<(), &'static str> {
         let Some(link) = self.links.get(&packet.link) else { return Err(Silence::NoAddress.as_str()) };
         let delivery = Delivery::of(packet.destination, link);
         let source = *packet.source.ip();
         let selection = self.selector.select(&self.configuration, &query, source, delivery, link);
-        let selection = selection.map_err(crate::dhcp::selection::Unselected::as_str)?;
+        let selection = selection.map_err(Unselected::as_str)?;
         let scopes = selection.scopes.to_vec();
         let pending = Pending {
             query,
