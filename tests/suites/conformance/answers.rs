@@ -73,6 +73,20 @@ fn an_offer_that_nobody_takes_up_is_over_in_time() {
 }
 
 #[test]
+fn clients_invented_behind_one_circuit_do_not_use_up_the_pool() {
+    let hold = Duration::from_secs(300);
+    let mut lab = Lab::alone(vec![Scope { pools: vec![pool(50, 249)], offer_hold: hold, ..scope() }]);
+    let behind = |number: u8, port: u8| Datagram::new(number, DISCOVER).option(82, &[1, 1, port]).relayed(address(3));
+    let known = lab.ask(&behind(201, 1)).yiaddr;
+    lab.ask(&Datagram::selecting(201, SERVER, known));
+    let offers = (1..=100).map(|number| lab.send(0, &behind(number, 1)).len()).sum::<usize>();
+    assert_eq!(offers, 64);
+    assert_eq!(lab.silence(0, &behind(101, 1)), "limited");
+    assert_eq!(lab.ask(&behind(102, 2)).kind, OFFER, "another circuit");
+    assert_eq!(lab.ask(&behind(201, 1)).yiaddr, known, "a known client");
+}
+
+#[test]
 fn discover_with_the_pool_exhausted_gets_silence_and_never_a_nak() {
     let mut lab = Lab::alone(vec![Scope { pools: vec![pool(50, 51)], ..scope() }]);
     bind(&mut lab, 1);

@@ -187,7 +187,12 @@ impl Floor<'_> {
             serving.grant(right, &wish, Pending { scope, rapid_commit: true, ..pending.clone() });
             return Decision::Granting;
         }
-        serving.hold_offer(&client.id, address, hold);
+        let known = client.reserved.is_some() || serving.leases().of_client(&client.id).next().is_some();
+        let origin = (!known).then(|| pending.origin());
+        if origin.as_ref().is_some_and(|origin| !serving.may_offer_unknown(&client.id, origin)) {
+            return Decision::Silence(Silence::Limited);
+        }
+        serving.hold_offer(&client.id, address, hold, origin);
         let lease = serving.lease_to_offer(address, &client.id, duration);
         Decision::Offer { scope, address, lease }
     }

@@ -1,6 +1,7 @@
 //! An answer on its way: what is kept of a request while its reply waits.
 
 use super::credentials::{Credentials, RelayTrust};
+use super::offers::Origin;
 use super::query::{Delivery, Query};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -28,6 +29,13 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// Where the client asks from, to bound what unknown clients there may hold.
+    #[must_use]
+    pub(crate) fn origin(&self) -> Origin {
+        let circuit = self.credentials().circuit_id().map(Into::into);
+        Origin { link: self.link, relay: self.query.giaddr, circuit }
+    }
+
     /// What the client shows of itself.
     #[must_use]
     pub fn credentials(&self) -> Credentials<'_> {

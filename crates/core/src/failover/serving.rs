@@ -8,6 +8,7 @@ use super::granting::{Refusal, Right, Wish};
 use super::partner_down::Giving;
 use super::relationship::Relationship;
 use super::state::Phase;
+use crate::dhcp::offers::Origin;
 use crate::dhcp::pending::Pending;
 use crate::effects::Effects;
 use crate::id::Slot;
@@ -85,9 +86,14 @@ impl Serving<'_> {
         self.pair.offers.of_client(client)
     }
 
-    /// Holds an address for a client.
-    pub(crate) fn hold_offer(&mut self, client: &ClientId, address: Ipv4Addr, hold: Duration) {
-        let freed = self.pair.offers.hold(client, address, self.fx.instant() + hold);
+    /// Whether a client of which nothing is known may be offered an address: not if its origin holds too many offers.
+    pub(crate) fn may_offer_unknown(&self, client: &ClientId, origin: &Origin) -> bool {
+        self.offered_to(client).is_some() || !self.pair.offers.is_full(origin)
+    }
+
+    /// Holds an address for a client; `origin` is where it asked from, if nothing is known of it.
+    pub(crate) fn hold_offer(&mut self, client: &ClientId, address: Ipv4Addr, hold: Duration, origin: Option<Origin>) {
+        let freed = self.pair.offers.hold(client, address, self.fx.instant() + hold, origin);
         freed.into_iter().for_each(|address| self.pair.table.release_offered(address));
         self.pair.table.hold_offered(address);
     }
