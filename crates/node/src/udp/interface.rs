@@ -46,7 +46,9 @@ impl Interface {
         let any = Socket::new(Domain::IPV4, Type::DGRAM, None)
             .map_err(|source| os("open a socket to read the MTU", source))?;
         let mtu = kernel::interface_mtu(any.as_fd(), name).map_err(|source| os("read the MTU", source))?;
-        let flags = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_LOWER_UP;
+        // Without a cable LOWER_UP goes at once and RUNNING a second later; with one, frames are thrown away without a
+        // word until RUNNING comes.
+        let flags = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_LOWER_UP | InterfaceFlags::IFF_RUNNING;
         Ok(Self {
             name: name.into(),
             index: u32::try_from(link.ifindex()).unwrap_or(0),

@@ -176,6 +176,10 @@ impl Hosts {
         ip(&["-n", server, "link", "set", "lan0", "mtu", "1400", "up"]);
         ip(&["-n", client, "address", "add", "10.99.0.2/24", "dev", "eth0"]);
         ip(&["-n", client, "link", "set", "eth0", "up"]);
+        for (end, name) in [(SERVER, "lan0"), (CLIENT, "eth0")] {
+            let up = || (0..1_000).any(|_| Interface::find(name).unwrap().carrier || pause());
+            assert!(self.run(end, up), "{name} stays down");
+        }
     }
 
     /// Runs `body` on a thread in the server's or the client's namespace.
@@ -189,6 +193,11 @@ impl Hosts {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
+}
+
+fn pause() -> bool {
+    thread::sleep(Duration::from_millis(10));
+    false
 }
 
 const SERVER: usize = 0;
