@@ -9,6 +9,8 @@ mod answers;
 mod anything;
 #[path = "conformance/client.rs"]
 mod client;
+#[path = "conformance/clients.rs"]
+mod clients;
 #[path = "conformance/destinations.rs"]
 mod destinations;
 #[path = "conformance/explain.rs"]
