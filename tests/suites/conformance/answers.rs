@@ -265,3 +265,18 @@ fn a_reservation_waits_until_the_address_is_free() {
     assert_ne!(other, address(50), "a reserved address is offered to nobody else");
     assert_eq!(bind(&mut lab, 2), address(50));
 }
+
+#[test]
+fn a_lease_that_is_made_a_reservation_goes_on() {
+    let mut lab = Lab::alone(vec![scope()]);
+    let with_id = |datagram: Datagram, id: &[u8]| datagram.option(61, id);
+    lab.ask(&with_id(Datagram::selecting(1, SERVER, address(50)), b"the OS"));
+    let kept = vec![reservation(ReservationHolder::Hardware(hardware(1)), 50)];
+    lab.configure(vec![Scope { reservations: kept, ..scope() }]);
+    assert_eq!(lab.ask(&with_id(Datagram::renewing(1, address(50)), b"the OS")).kind, ACK);
+    assert_eq!(lab.ask(&with_id(Datagram::new(1, DISCOVER), b"PXE")).yiaddr, address(50));
+    assert_eq!(lab.ask(&with_id(Datagram::rebooting(1, address(50)), b"the OS")).kind, ACK);
+    assert_eq!(lab.node(0).leases().count(), 1);
+    lab.send(0, &with_id(Datagram::release(1, SERVER, address(50)), b"the OS"));
+    assert_eq!(lab.state(address(50)), LeaseState::Ended);
+}

@@ -10,7 +10,7 @@ use super::parameters::lease_time;
 use super::pending::Pending;
 use super::query::{Kind, RequestKind};
 use super::reservation::{Reservations, identity};
-use crate::configuration::{Configuration, Pool, Scope};
+use crate::configuration::{Configuration, Pool, Reservation, ReservationHolder, Scope};
 use crate::effects::Effects;
 use crate::event::Code;
 use crate::failover::granting::{Refusal, Right, Wish};
@@ -163,11 +163,22 @@ impl Floor<'_> {
             Some((scope, reservation))
         });
         match reserved {
-            Some((scope, reservation)) => {
-                Client { id: identity(&reservation.holder), reserved: Some((scope, reservation.address)) }
-            }
+            Some((scope, reservation)) => Client {
+                id: self.holder_of(scope, reservation, pending).unwrap_or_else(|| identity(&reservation.holder)),
+                reserved: Some((scope, reservation.address)),
+            },
             None => Client { id: pending.query.client.clone(), reserved: None },
         }
+    }
+
+    /// The client that a lease of a reserved address bears, if it is the reservation's under another name: the lease
+    /// is older than the reservation, and goes on.
+    fn holder_of(&self, scope: usize, reservation: &Reservation, pending: &Pending) -> Option<ClientId> {
+        let owner = (*self.owners.get(scope)?)?;
+        let lease = self.relationships.get(owner)?.table.get(reservation.address)?;
+        let same =
+            lease.client == pending.query.client || reservation.holder == ReservationHolder::Hardware(lease.hardware);
+        (lease.state != LeaseState::Free && same).then(|| lease.client.clone())
     }
 
     fn discover(&mut self, pending: &Pending) -> Decision {
@@ -253,8 +264,8 @@ impl Floor<'_> {
     /// Whether the configuration lets this client have this address.
     fn allows(&self, pending: &Pending, client: &Client, scope: usize, address: Ipv4Addr) -> bool {
         let settings = self.scope(scope);
-        if let Some(kept) = self.reservations.get(scope).and_then(|kept| kept.of_address(settings, address)) {
-            return identity(&kept.holder) == client.id;
+        if self.reservations.get(scope).is_some_and(|kept| kept.of_address(settings, address).is_some()) {
+            return client.reserved == Some((scope, address));
         }
         if settings.exclude.iter().any(|range| range.contains(address)) {
             return false;
