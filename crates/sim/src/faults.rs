@@ -9,6 +9,7 @@ use crate::client::SECOND;
 use crate::random::Random;
 use crate::settings::{self, NODES, PAIRS};
 use crate::world::{Event, Stop, World};
+use standfast_core::failover::state::Phase;
 use standfast_core::id::Sequence;
 use standfast_core::input::{Command, Input, Request, StoreHealth};
 use standfast_core::output::StoredRecord;
@@ -389,7 +390,8 @@ impl World {
     fn has_learnt(&self, host: usize) -> bool {
         (0..PAIRS.len()).all(|pair| {
             self.hosts[host].durable_pair(pair).is_some_and(|record| {
-                record.must_hear_partner || record.phase == standfast_core::failover::state::Phase::Normal
+                let in_step = |phase| phase == Phase::Normal;
+                record.must_hear_partner || in_step(record.phase) && self.hosts[host].phase(pair).is_some_and(in_step)
             })
         }) && self.network.open[host].is_some()
             && self.hosts[host].process.is_some()

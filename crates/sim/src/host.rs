@@ -95,6 +95,7 @@ impl Host {
     /// Starts the process on what its store holds.
     pub(crate) fn start(&mut self, now: Time, incarnation: u64, new_cluster: bool) -> Outputs {
         self.life += 1;
+        self.pairs = [None; 2];
         let mut identity = Identity { node: self.name().into(), incarnation: Incarnation(incarnation), new_cluster };
         identity.new_cluster = self.disk.is_new(&identity);
         let stored = self.disk.load(self.clock.to_wall(now));

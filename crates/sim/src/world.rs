@@ -10,6 +10,7 @@ use crate::settings::{self, LINK, MCLT, NODES, PAIRS, RELAY};
 use crate::transcript::Transcript;
 use crate::wire::{self, Saying};
 use standfast_core::event::Code;
+use standfast_core::failover::state::Phase;
 use standfast_core::id::Session;
 use standfast_core::input::{Input, Packet};
 use standfast_core::message::{PairMessage, PeerMessage};
@@ -315,7 +316,7 @@ impl World {
                 }
                 StoredRecord::Lease(name, _) if from_client => {
                     if let Some(pair) = PAIRS.iter().position(|&pair| name.as_str() == pair) {
-                        self.see_served(host, pair);
+                        self.see_served(host, pair, false);
                     }
                 }
                 StoredRecord::Lease(..) | StoredRecord::Node(_) => {}
@@ -323,8 +324,13 @@ impl World {
         }
     }
 
-    fn see_served(&mut self, host: usize, relationship: usize) {
-        let active = self.hosts[host].active()[relationship];
+    /// A node that hands over takes nothing new, and answers what it has begun.
+    fn may_finish(&self, host: usize, pair: usize) -> bool {
+        self.hosts[host].pairs[pair].is_some_and(|(phase, epoch, slot)| phase == Phase::Normal && epoch.slot == slot)
+    }
+
+    fn see_served(&mut self, host: usize, relationship: usize, may_finish: bool) {
+        let active = may_finish || self.hosts[host].active()[relationship];
         if let Some((_, epoch, slot)) = self.hosts[host].pairs[relationship] {
             let own = epoch.slot == slot;
             self.judge.see(self.now, &Seen::Served { host, active, epoch, own, relationship });
@@ -423,11 +429,11 @@ impl World {
             return;
         };
         let pair = usize::from(self.clients[heard.client].relay.is_some());
-        self.see_served(host, pair);
+        self.see_served(host, pair, self.may_finish(host, pair));
         if !self.carries(host, heard.client) || self.hosts[host].clock.read(self.now).instant > reply.deadline {
             return;
         }
-        let bounded = self.hosts[host].phase(pair) != Some(standfast_core::failover::state::Phase::PartnerDown);
+        let bounded = self.hosts[host].phase(pair) != Some(Phase::PartnerDown);
         for _ in 0..self.copies() {
             let delay = self.random.between(100, 3_000);
             let (client, bytes, left) = (heard.client, reply.bytes.clone(), self.now);

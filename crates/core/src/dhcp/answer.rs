@@ -351,7 +351,8 @@ impl Floor<'_> {
             .leases_of(&client.id)
             .into_iter()
             .find(|lease| lease.address != address && lease.state == LeaseState::Bound && lease.is_live(now));
-        if elsewhere.is_some_and(|lease| serving.is_evidence(lease.address)) {
+        // While interrupted the partner may have given the client what it asks for since.
+        if elsewhere.is_some_and(|lease| serving.is_evidence(lease.address) && serving.is_evidence(address)) {
             return Decision::Nak { scope, why: "your lease is for another address" };
         }
         if opted_in {
