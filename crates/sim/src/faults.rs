@@ -6,6 +6,7 @@
 
 use crate::checker::{Seen, Time};
 use crate::client::SECOND;
+use crate::host::Host;
 use crate::random::Random;
 use crate::settings::{self, NODES, PAIRS};
 use crate::world::{Event, Stop, World};
@@ -282,7 +283,7 @@ impl World {
 
     /// A store is gone; never both, which no rule survives.
     fn wipe(&mut self, host: usize) {
-        if !self.hosts[1 - host].knows_everything() || !self.hosts[host].knows_everything() {
+        if !self.may_lose(host) {
             return;
         }
         self.stop(host, Stop::PowerCut);
@@ -292,10 +293,16 @@ impl World {
         self.after(back, Event::Undo(Undo::Start(host)));
     }
 
+    /// Both stores are whole.
+    fn may_lose(&self, host: usize) -> bool {
+        let whole = self.hosts.iter().all(Host::knows_everything);
+        whole && self.faults.promised_off == [false; 2] && self.hosts[1 - host].disk.durable.sequence.0 > 0
+    }
+
     /// A store goes back to an older state, from which its partner can tell.
     fn roll_back(&mut self, host: usize) {
         let backups = &self.hosts[host].disk.backups;
-        if backups.is_empty() || !self.hosts[1 - host].knows_everything() || !self.hosts[host].knows_everything() {
+        if backups.is_empty() || !self.may_lose(host) {
             return;
         }
         let backup = backups[self.random.index(backups.len())].clone();

@@ -11,7 +11,7 @@ use crate::transcript::Transcript;
 use crate::wire::{self, Saying};
 use standfast_core::event::Code;
 use standfast_core::failover::state::Phase;
-use standfast_core::id::Session;
+use standfast_core::id::{Epoch, Session, Slot};
 use standfast_core::input::{Input, Packet};
 use standfast_core::message::{PairMessage, PeerMessage};
 use standfast_core::output::{Outputs, Reply, StoredRecord, Write};
@@ -324,9 +324,17 @@ impl World {
         }
     }
 
-    /// A node that hands over takes nothing new, and answers what it has begun.
+    /// A node that hands over, or has just lost its partner, takes nothing new before that is durable, and answers what
+    /// it has begun in its own epoch.
     fn may_finish(&self, host: usize, pair: usize) -> bool {
-        self.hosts[host].pairs[pair].is_some_and(|(phase, epoch, slot)| phase == Phase::Normal && epoch.slot == slot)
+        let durable = self.hosts[host].durable_pair(pair).map(|record| (record.phase, record.epoch, record.slot));
+        let serves = |state: Option<(Phase, Epoch, Slot)>| {
+            state.is_some_and(|(phase, epoch, slot)| {
+                epoch.slot == slot
+                    && matches!(phase, Phase::Normal | Phase::CommunicationsInterrupted | Phase::PartnerDown)
+            })
+        };
+        serves(durable) && serves(self.hosts[host].pairs[pair])
     }
 
     fn see_served(&mut self, host: usize, relationship: usize, may_finish: bool) {
