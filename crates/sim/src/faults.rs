@@ -229,7 +229,7 @@ impl World {
                 self.lan_loss = 40;
                 self.after(long, Event::Undo(Undo::KeepClientPackets));
             }
-            Fault::StepWallClock(host) => self.hosts[host].clock.skew += self.random.between(-20_000, 20_000),
+            Fault::StepWallClock(host) => self.hosts[host].clock.skew = self.random.between(-2_000, 2_000),
             Fault::Switchover | Fault::Leave(_) | Fault::HoldPromotion => self.command(fault),
             Fault::Death(host) => self.death(host),
             Fault::Wipe(host) => self.wipe(host),

@@ -125,6 +125,19 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Heard> {
     Some(heard)
 }
 
+/// Why a server refuses: option 56.
+pub(crate) fn reason(bytes: &[u8]) -> String {
+    let mut options = bytes.get(240..).unwrap_or_default();
+    while let [code, length, rest @ ..] = options {
+        let (value, next) = rest.split_at(usize::from(*length).min(rest.len()));
+        if *code == 56 {
+            return String::from_utf8_lossy(value).into_owned();
+        }
+        options = next;
+    }
+    "no reason".into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -70,7 +70,7 @@ impl World {
         let mut random = Random::new(seed);
         let configuration = Arc::new(settings::configuration(&mut random));
         let clock = |random: &mut Random| {
-            Clock::new(random.between(0, 1_000) * SECOND, random.between(-200, 200), random.between(-5_000, 5_000))
+            Clock::new(random.between(0, 1_000) * SECOND, random.between(-200, 200), random.between(-2_000, 2_000))
         };
         let hosts = [0, 1].map(|index| Host::new(index, clock(&mut random), Arc::clone(&configuration)));
         let direct = random.between(2, 5) as usize;
@@ -440,6 +440,9 @@ impl World {
         self.see_served(host, pair, self.may_finish(host, pair));
         if !self.carries(host, heard.client) || self.hosts[host].clock.read(self.now).instant > reply.deadline {
             return;
+        }
+        if heard.kind == wire::NAK {
+            self.say(NODES[host], || format!("refuses client {}: {}", heard.client, wire::reason(&reply.bytes)));
         }
         let bounded = self.hosts[host].phase(pair) != Some(Phase::PartnerDown);
         for _ in 0..self.copies() {

@@ -7,8 +7,9 @@ use crate::id::{NodeName, Session};
 use crate::message::{Heartbeat, Hello, PairMessage, PeerMessage, Remembered};
 use std::time::Duration;
 
-/// Wall clocks that differ by less confirm each other.
-const CLOCKS_AGREE: Duration = Duration::from_secs(60);
+/// Wall clocks that differ by less confirm each other. Less than the grace after which an address is given on, or
+/// a lease would end here while its client still believes in it.
+const CLOCKS_AGREE: Duration = Duration::from_secs(5);
 
 impl Node {
     pub(super) fn peer_up(&mut self, name: &NodeName, session: Session) {
@@ -87,7 +88,7 @@ impl Node {
         if u128::from(clocks_differ) < CLOCKS_AGREE.as_millis() {
             self.fx.unconfirmed = Duration::ZERO;
         }
-        if hello.remembered.is_some_and(|remembered| self.went_back(remembered)) && self.mark_lost(name) {
+        if self.went_back(name, hello) && self.mark_lost(name) {
             self.fx.disconnect(name);
             self.end_session(name);
             return;
@@ -105,8 +106,15 @@ impl Node {
     }
 
     /// The peer remembers what this store does not know: the store has gone back in time, or is another one.
-    fn went_back(&self, remembered: Remembered) -> bool {
-        !self.record.incarnations.contains(&remembered.incarnation) || remembered.persisted > self.fx.last()
+    ///
+    /// Unless the peer is the one that has gone back, to before this node's own loss: then its epochs are older too.
+    fn went_back(&self, name: &NodeName, hello: &Hello) -> bool {
+        let Some(remembered) = hello.remembered else { return false };
+        if self.record.incarnations.contains(&remembered.incarnation) {
+            return remembered.persisted > self.fx.last();
+        }
+        let mut ours = self.relationships.iter().filter(|r| r.partner.as_ref() == Some(name));
+        !ours.all(|r| hello.pairs.iter().any(|pair| pair.relationship == r.name && pair.epoch < r.epoch))
     }
 
     /// Notes that what is known of the relationships with a peer is not to be relied on. True if that is new.

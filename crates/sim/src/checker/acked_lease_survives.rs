@@ -2,6 +2,7 @@
 //! it by then, to the partner as well.
 
 use super::{Acked, Checker, Disks, Record, Seen, Time};
+use standfast_core::lease::record::LeaseState;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
@@ -56,8 +57,10 @@ impl Checker for Check {
     }
 }
 
+/// A client that takes an address which it has declined elsewhere gets less than it was told.
 fn holds(record: &Record, acked: &Acked) -> bool {
-    record.client == acked.client && record.expiry + ROUNDING >= acked.until
+    let declined = record.state == LeaseState::Declined;
+    record.client == acked.client && (declined || record.expiry + ROUNDING >= acked.until)
 }
 
 #[cfg(test)]
