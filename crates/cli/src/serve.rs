@@ -56,6 +56,7 @@ impl Serve {
                 | DaemonError::Store(_)
                 | DaemonError::Udp(_)
                 | DaemonError::Listen { .. }
+                | DaemonError::Socket(_)
                 | DaemonError::Os { .. }
                 | DaemonError::StoodStill),
             ) => Err(Failure::new(Exit::Failed, error)),

@@ -1,5 +1,6 @@
 //! A node from its start to its end: the cluster file, the store, the sockets and the certificates around one core.
 
+use crate::admin::{self, SocketError};
 use crate::clock::Clock;
 use crate::cluster_file::{Cluster, ClusterFile, Mistake, NodeSettings};
 use crate::driver::{Driver, Ended, Work, describe};
@@ -18,7 +19,7 @@ use standfast_rpc::convert::WallOffset;
 use standfast_rpc::tls::{ReloadableTls, TlsError};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::{fs, io};
 use tokio::net::TcpListener;
@@ -89,6 +90,9 @@ pub enum DaemonError {
         /// Why.
         source: io::Error,
     },
+    /// The admin socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// The operating system.
     #[error("cannot {action}: {source}")]
     Os {
@@ -205,18 +209,16 @@ fn start(
     })
     .map_err(os("start the thread of the store"))?;
     let events = EventLog::default();
+    let socket = socket_path(&options.data_dir);
+    let open_to_operators = serve_operators(runtime, &socket, &handle, &events)?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let routes = Routes::new(peers.gate().into_service());
+    let routes = open_to_operators.add_service(peers.gate().into_service());
     let nodes: Vec<_> = cluster.nodes.iter().map(|node| node.rpc.ip()).collect();
-    runtime.spawn(async move {
-        let served = port::serve(listener, tls, nodes, routes, async {
-            let _ = stopped.await;
-        })
-        .await;
-        if let Err(error) = served {
-            tracing::error!(%error, "the port of peers and operators has failed");
-        }
-    });
+    let shutdown = async {
+        let _ = stopped.await;
+    };
+    runtime
+        .spawn(say_if_it_fails("the port of peers and operators", port::serve(listener, tls, nodes, routes, shutdown)));
     leave_on_signal(runtime, handle.clone())?;
     let offset = WallOffset::between(now.instant, now.wall);
     let driver = Driver {
@@ -238,10 +240,39 @@ fn start(
     // On this thread: the runtime has its own.
     let ended = driver.run();
     drop(stop);
+    // The next start replaces one that is still there.
+    let _ = fs::remove_file(&socket);
     match ended {
         Ended::Left => Ok(()),
         Ended::Restart => Err(DaemonError::StoodStill),
         Ended::StoreGone(error) => Err(error.into()),
+    }
+}
+
+/// Where the admin socket of a node is.
+#[must_use]
+pub fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("admin.sock")
+}
+
+/// Opens the admin socket. Returns what it offers, for the port to offer too.
+fn serve_operators(
+    runtime: &Runtime,
+    socket: &Path,
+    handle: &NodeHandle,
+    events: &EventLog,
+) -> Result<Routes, DaemonError> {
+    let _inside = runtime.enter();
+    let listener = admin::bind(socket)?;
+    let routes = admin::routes(handle.clone(), events.clone());
+    let served = admin::serve(listener, routes.clone(), std::future::pending());
+    runtime.spawn(say_if_it_fails("the admin socket", served));
+    Ok(routes)
+}
+
+async fn say_if_it_fails(what: &'static str, served: impl Future<Output = Result<(), tonic::transport::Error>>) {
+    if let Err(error) = served.await {
+        tracing::error!(%error, "{what} has failed");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The daemon as a library: sockets, gRPC, the store and the clock around one core.
 
+pub mod admin;
 pub mod clock;
 pub mod cluster_file;
 pub mod daemon;

@@ -88,7 +88,7 @@ pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
     socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))
 }
 
-type Ready = mpsc::Sender<io::Result<Connection>>;
+type Ready = mpsc::Sender<io::Result<Connection<TlsStream<TcpStream>>>>;
 
 async fn accept(listener: TcpListener, tls: Arc<ReloadableTls>, gate: Gate, ready: Ready) -> std::convert::Infallible {
     loop {
@@ -110,7 +110,7 @@ async fn accept(listener: TcpListener, tls: Arc<ReloadableTls>, gate: Gate, read
             match tokio::time::timeout(HANDSHAKE_DEADLINE, shake_hands(acceptor, stream)).await {
                 Ok(Ok((stream, caller))) => {
                     drop(handshake);
-                    let _ = ready.send(Ok(Connection { stream, caller, _place: connection })).await;
+                    let _ = ready.send(Ok(Connection { stream, caller, _place: Some(connection) })).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%from, %error, "a connection was refused"),
                 Err(_) => tracing::debug!(%from, "a connection was refused: its handshake took too long"),
@@ -167,26 +167,33 @@ impl Pool {
 }
 
 /// An accepted connection, which gives its place back when it ends.
-struct Connection {
-    stream: TlsStream<TcpStream>,
+pub(crate) struct Connection<S> {
+    stream: S,
     caller: Caller,
-    _place: OwnedSemaphorePermit,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
-impl Connected for Connection {
+impl<S> Connection<S> {
+    /// One that needs no place.
+    pub(crate) fn new(stream: S, caller: Caller) -> Self {
+        Self { stream, caller, _place: None }
+    }
+}
+
+impl<S> Connected for Connection<S> {
     type ConnectInfo = Caller;
     fn connect_info(&self) -> Caller {
         self.caller.clone()
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }

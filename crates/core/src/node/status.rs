@@ -7,6 +7,7 @@ use crate::id::{Epoch, NodeName, RelationshipName, Revision, ScopeName, Slot};
 use crate::lease::record::LeaseState;
 use crate::lease::table::PoolIndex;
 use crate::time::Instant;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// One node, as it sees itself and the others.
@@ -135,6 +136,20 @@ impl Node {
     /// Leases of two clients that were told of one address.
     pub fn conflicts(&self) -> impl Iterator<Item = &ConflictReport> {
         self.relationships.iter().flat_map(|pair| &pair.conflicts)
+    }
+
+    /// Whether this node answers the clients of each relationship.
+    pub fn serving(&self) -> impl Iterator<Item = (&RelationshipName, bool)> {
+        self.relationships.iter().map(|pair| (&pair.name, pair.is_serving(&self.fx)))
+    }
+
+    /// The scope of an address, and the node that may give it away alone.
+    #[must_use]
+    pub fn place(&self, name: &RelationshipName, address: Ipv4Addr) -> (Option<&ScopeName>, Option<&NodeName>) {
+        let Some(pair) = self.relationships.iter().find(|pair| pair.name == *name) else { return (None, None) };
+        let scope = pair.table.scope_position(address).map(|position| &self.configuration.scopes[position].name);
+        let home = if pair.table.is_home(address) { Some(&self.identity.node) } else { pair.partner.as_ref() };
+        (scope, home.filter(|_| pair.partner.is_some()))
     }
 
     fn todo(&self) -> Option<String> {

@@ -3,13 +3,14 @@
 //! Decoding is total: every value that the core cannot hold is refused with the name of its field, and nothing panics,
 //! whatever the bytes. An enum value of a later version refuses the message, not the process. Encoding cannot fail.
 
+mod admin;
 mod peer;
 mod record;
 mod vocabulary;
 
+pub use admin::{command, conflict_view, event_view, lease_view, result_to_proto, status_to_proto};
 pub use peer::{Frame, MAX_FRAME, Open, Protocol};
 pub use record::{Key, WallOffset, decode_record, encode_record};
-pub use vocabulary::{phase_to_proto, proof_to_proto, slot_to_proto, state_to_proto};
 
 use std::fmt;
 

@@ -35,9 +35,7 @@ pub(super) fn client_id(field: &'static str, bytes: Vec<u8>) -> Result<ClientId,
     Ok(ClientId::new(&option_bytes(field, bytes)?))
 }
 
-/// The value on the wire.
-#[must_use]
-pub fn slot_to_proto(slot: Slot) -> proto::Slot {
+pub(super) fn slot_to_proto(slot: Slot) -> proto::Slot {
     match slot {
         Slot::Zero => proto::Slot::Zero,
         Slot::One => proto::Slot::One,
@@ -58,9 +56,7 @@ pub(super) fn slot(field: &'static str, value: i32) -> Result<Slot, DecodeError>
     required(field, optional_slot(field, value)?)
 }
 
-/// The value on the wire.
-#[must_use]
-pub fn phase_to_proto(phase: Phase) -> proto::Phase {
+pub(super) fn phase_to_proto(phase: Phase) -> proto::Phase {
     match phase {
         Phase::Startup => proto::Phase::Startup,
         Phase::Recover => proto::Phase::Recover,
@@ -84,9 +80,7 @@ pub(super) fn phase(field: &'static str, value: i32) -> Result<Phase, DecodeErro
     }
 }
 
-/// The value on the wire.
-#[must_use]
-pub fn proof_to_proto(proof: Proof) -> proto::Proof {
+pub(super) fn proof_to_proto(proof: Proof) -> proto::Proof {
     match proof {
         Proof::CleanLeave => proto::Proof::CleanLeave,
         Proof::Operator => proto::Proof::Operator,
@@ -107,9 +101,7 @@ pub(super) fn optional_proof(field: &'static str, value: i32) -> Result<Option<P
     }
 }
 
-/// The value on the wire.
-#[must_use]
-pub fn state_to_proto(state: LeaseState) -> proto::LeaseState {
+pub(super) fn state_to_proto(state: LeaseState) -> proto::LeaseState {
     match state {
         LeaseState::Free => proto::LeaseState::Free,
         LeaseState::Bound => proto::LeaseState::Bound,

@@ -1,0 +1,87 @@
+//! Who may look, and who may change things: by the role in the certificate, or by leave to open the admin socket.
+
+use crate::port::Caller;
+use standfast_rpc::tls::Role;
+use std::fmt;
+use tonic::{Request, Status};
+
+/// Whose command it is, for the log.
+#[derive(Clone, Debug)]
+pub(super) struct Who(Caller);
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Caller::Certificate(identity) => f.write_str(&identity.name),
+            Caller::Local => f.write_str("the admin socket"),
+        }
+    }
+}
+
+/// Lets operators and viewers look.
+pub(super) fn may_look<T>(request: &Request<T>) -> Result<(), Status> {
+    let Caller::Certificate(identity) = caller(request)? else { return Ok(()) };
+    match identity.role {
+        Role::Operator | Role::Viewer => Ok(()),
+        Role::Peer => {
+            let name = &identity.name;
+            Err(Status::permission_denied(format!(
+                "the certificate `{name}` is a peer's, not an operator's or viewer's"
+            )))
+        }
+    }
+}
+
+/// Lets operators change things.
+pub(super) fn may_change<T>(request: &Request<T>) -> Result<Who, Status> {
+    let caller = caller(request)?;
+    if let Caller::Certificate(identity) = &caller
+        && identity.role != Role::Operator
+    {
+        let (name, role) = (&identity.name, identity.role);
+        return Err(Status::permission_denied(format!("the certificate `{name}` is a {role}'s, not an operator's")));
+    }
+    Ok(Who(caller))
+}
+
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    request.extensions().get().cloned().ok_or_else(|| Status::unauthenticated("nobody knows who you are"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use standfast_core::time::Wall;
+    use standfast_rpc::tls::Identity;
+    use std::sync::Arc;
+
+    fn request(caller: Option<Caller>) -> Request<()> {
+        let mut request = Request::new(());
+        caller.map(|caller| request.extensions_mut().insert(caller));
+        request
+    }
+
+    fn with(role: Role) -> Request<()> {
+        let (name, cluster) = ("alice".to_owned(), "hq".to_owned());
+        let identity = Identity { name, role, cluster, not_after: Wall(0) };
+        request(Some(Caller::Certificate(Arc::new(identity))))
+    }
+
+    #[test]
+    fn a_viewer_looks_an_operator_changes_a_peer_does_neither() {
+        let may = |request: &Request<()>| (may_look(request).is_ok(), may_change(request).is_ok());
+        assert_eq!(may(&request(Some(Caller::Local))), (true, true));
+        assert_eq!(may(&with(Role::Operator)), (true, true));
+        assert_eq!(may(&with(Role::Viewer)), (true, false));
+        assert_eq!(may(&with(Role::Peer)), (false, false));
+        assert_eq!(may(&request(None)), (false, false));
+    }
+
+    #[test]
+    fn commands_are_logged_with_their_owner() {
+        assert_eq!(may_change(&with(Role::Operator)).unwrap().to_string(), "alice");
+        assert_eq!(may_change(&request(Some(Caller::Local))).unwrap().to_string(), "the admin socket");
+        let refusal = may_change(&with(Role::Viewer)).unwrap_err();
+        assert_eq!(refusal.message(), "the certificate `alice` is a viewer's, not an operator's");
+    }
+}

@@ -1,0 +1,163 @@
+//! An operator at the admin socket of a node that runs in this process.
+
+use super::*;
+use crate::clock::Clock;
+use crate::cluster_file::ClusterFile;
+use crate::events::EventLog;
+use crate::handle::{Call, NodeHandle};
+use crate::udp::Poller;
+use hyper_util::rt::TokioIo;
+use standfast_core::event::{Code, Event};
+use standfast_core::id::Incarnation;
+use standfast_core::input::{Identity, Input, Request};
+use standfast_core::node::Node;
+use standfast_core::output::CommandResult;
+use standfast_core::stored::Stored;
+use standfast_rpc::proto;
+use standfast_rpc::proto::admin_service_client::AdminServiceClient;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+
+const CLUSTER: &str = r#"
+    cluster = "hq"
+    [[node]]
+    name = "dhcp-a"
+    rpc = "127.0.0.1:6767"
+    dhcp_listen = ["127.0.0.1:1067"]
+    [[node]]
+    name = "dhcp-b"
+    rpc = "127.0.0.1:6768"
+    dhcp_listen = ["127.0.0.1:1068"]
+    [[relationship]]
+    name = "office"
+    primary = "dhcp-a"
+    standby = "dhcp-b"
+    [[scope]]
+    name = "office-lan"
+    subnet = "10.20.0.0/24"
+    pools = ["10.20.0.50-10.20.0.249"]
+"#;
+
+/// A serving loop without a network: it takes calls until nobody can make any, and writes are durable at once.
+fn run_node() -> NodeHandle {
+    let poller = Poller::new().unwrap();
+    let (handle, calls) = NodeHandle::new(poller.waker());
+    thread::spawn(move || {
+        let clock = Clock::start();
+        let configuration = ClusterFile::parse("cluster.toml", CLUSTER).unwrap().configuration;
+        let identity = Identity { node: "dhcp-a".into(), incarnation: Incarnation(1), new_cluster: false };
+        let mut node = Node::new(identity, Arc::new(configuration), Stored::default(), clock.now());
+        let mut waiting: BTreeMap<Request, oneshot::Sender<CommandResult>> = BTreeMap::new();
+        for (number, call) in (0..).zip(calls) {
+            match call {
+                Call::Look(look) => look(&node, clock.now()),
+                Call::Input(input) => node.handle(clock.now(), input),
+                Call::Command(command, answer) => {
+                    waiting.insert(Request(number), answer);
+                    node.handle(clock.now(), Input::Operator(Request(number), command));
+                }
+            }
+            let mut outputs = node.outputs();
+            if let Some(write) = outputs.writes.last() {
+                node.handle(clock.now(), Input::Persisted(write.sequence));
+                outputs.answers.extend(node.outputs().answers);
+            }
+            for (request, result) in outputs.answers {
+                waiting.remove(&request).unwrap().send(result).unwrap();
+            }
+        }
+    });
+    handle
+}
+
+async fn connect(path: &Path) -> Channel {
+    let path = path.to_owned();
+    let connector = tower::service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://admin").connect_with_connector(connector).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_operator_looks_commands_and_listens() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("admin.sock");
+    let events = EventLog::default();
+    let listener = bind(&path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    let routes = routes(run_node(), events.clone());
+    tokio::spawn(serve(listener, routes, std::future::pending()));
+    let channel = connect(&path).await;
+    let mut operator = AdminServiceClient::new(channel.clone());
+
+    let status = operator.get_status(proto::GetStatusRequest {}).await.unwrap().into_inner().status.unwrap();
+    assert_eq!((status.cluster.as_str(), status.node.as_str()), ("hq", "dhcp-a"));
+    let office = &status.relationships[0];
+    assert_eq!(
+        (office.name.as_str(), office.state(), office.role()),
+        ("office", proto::Phase::Startup, proto::Role::Deactivated)
+    );
+    assert!(office.lost);
+    assert_eq!(status.scopes[0].addresses, 200);
+    assert!(status.todo.contains("standfast init"), "{}", status.todo);
+
+    let result = operator.initialise(proto::InitialiseRequest {}).await.unwrap().into_inner().result.unwrap();
+    assert_eq!((result.outcome(), result.text.as_str()), (proto::Outcome::Done, "declared new: office"));
+    let again = operator.initialise(proto::InitialiseRequest {}).await.unwrap().into_inner().result.unwrap();
+    assert_eq!(again.outcome(), proto::Outcome::Refused);
+    let nameless = operator.switchover(proto::SwitchoverRequest::default()).await.unwrap_err();
+    assert_eq!(nameless.message(), "SwitchoverRequest.relationship: missing");
+
+    let mut leases = operator.list_leases(proto::ListLeasesRequest::default()).await.unwrap().into_inner();
+    assert_eq!(leases.message().await.unwrap(), Some(proto::ListLeasesResponse::default()));
+    assert_eq!(leases.message().await.unwrap(), None);
+
+    let event = |what: &str| Event {
+        code: Code::Promoted,
+        relationship: Some("office".into()),
+        epoch: None,
+        what: what.to_owned(),
+        evidence: String::new(),
+    };
+    events.add(event("first"));
+    let mut heard = operator.watch_events(proto::WatchEventsRequest { follow: true }).await.unwrap().into_inner();
+    events.add(event("second"));
+    for what in ["first", "second"] {
+        assert_eq!(heard.message().await.unwrap().unwrap().event.unwrap().what, what);
+    }
+
+    // Health is looked at by a task of its own: until it has, the relationship is not known.
+    let mut health = HealthClient::new(channel);
+    let serving = loop {
+        let request = HealthCheckRequest { service: "office".to_owned() };
+        match health.check(request).await {
+            Ok(answer) => break answer.into_inner().status(),
+            Err(status) => assert_eq!(status.code(), tonic::Code::NotFound),
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(serving, ServingStatus::NotServing);
+}
+
+#[tokio::test]
+async fn only_a_socket_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("admin.sock");
+    drop(bind(&path).unwrap());
+    // As a process that was killed leaves it.
+    assert!(path.exists());
+    bind(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "precious").unwrap();
+    assert!(matches!(bind(&path), Err(SocketError::InTheWay(_))));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
