@@ -73,6 +73,15 @@ fn an_offer_that_nobody_takes_up_is_over_in_time() {
 }
 
 #[test]
+fn a_client_that_sends_without_end_is_limited_and_nobody_else_is() {
+    let mut lab = Lab::alone(vec![scope()]);
+    assert_eq!(lab.flood(&Datagram::new(1, DISCOVER), 1_000), 50);
+    assert_eq!(lab.flood(&Datagram::new(2, DISCOVER), 1), 1);
+    lab.run(Duration::from_secs(1));
+    assert_eq!(lab.ask(&Datagram::new(1, DISCOVER)).kind, OFFER);
+}
+
+#[test]
 fn clients_invented_behind_one_circuit_do_not_use_up_the_pool() {
     let hold = Duration::from_secs(300);
     let mut lab = Lab::alone(vec![Scope { pools: vec![pool(50, 249)], offer_hold: hold, ..scope() }]);

@@ -211,6 +211,23 @@ impl Lab {
         std::mem::take(&mut self.heard)
     }
 
+    /// How often node "a" answers if it gets a datagram so many times at one instant.
+    pub(crate) fn flood(&mut self, datagram: &Datagram, times: usize) -> usize {
+        self.heard.clear();
+        for _ in 0..times {
+            let packet = Packet {
+                link: LINK,
+                source: datagram.source,
+                destination: datagram.destination.unwrap_or(SERVERS[0]),
+                received: self.now,
+                bytes: datagram.bytes(),
+            };
+            self.handle(0, Input::Packet(packet));
+        }
+        self.settle();
+        std::mem::take(&mut self.heard).len()
+    }
+
     /// The one answer of node "a".
     pub(crate) fn ask(&mut self, datagram: &Datagram) -> Answer {
         let mut answers = self.send(0, datagram);

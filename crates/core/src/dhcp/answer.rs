@@ -114,6 +114,9 @@ impl Floor<'_> {
         if let Some(silence) = self.silence() {
             return Decision::Silence(silence);
         }
+        if !self.limits.allow_packet(pending.query.hardware, self.fx.instant()) {
+            return Decision::Silence(Silence::Limited);
+        }
         match pending.query.kind {
             Kind::Discover => self.discover(pending),
             Kind::Request => match pending.query.request_kind(pending.delivery) {

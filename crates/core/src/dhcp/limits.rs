@@ -4,7 +4,7 @@
 //! A map of them is bounded; when it is full, the key that is nearest to its full burst is forgotten, which loses the
 //! least. Nothing here is replicated or stored: a failover grants everyone a new burst.
 
-use crate::lease::record::ClientId;
+use crate::lease::record::{ClientId, HardwareAddress};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,9 +12,14 @@ use std::time::Duration;
 /// Keys that one limit remembers at the most.
 const MOST: usize = 8_192;
 
+/// Packets of one client that are answered in a second. No client needs two; one that is broken sends thousands, each
+/// of which may cost a durable write on two nodes.
+const PACKETS_PER_SECOND: u32 = 50;
+
 /// Every limit of a node.
 #[derive(Debug)]
 pub(crate) struct Limits {
+    packets: Window,
     naks: Limit<ClientId>,
     declines_of_client: Limit<ClientId>,
     declines_in_scope: Limit<usize>,
@@ -23,6 +28,7 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            packets: Window::default(),
             // A client in trouble starts again at once after a NAK: five tries are more than any needs.
             naks: Limit::new(5, Duration::from_secs(2)),
             // Each declined address is lost to everyone for a while. A client that finds ten squatters in an hour has
@@ -34,6 +40,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether a client's packet is dealt with: not if it sends too many.
+    pub(crate) fn allow_packet(&mut self, hardware: HardwareAddress, now: Instant) -> bool {
+        self.packets.count(hardware, now) <= PACKETS_PER_SECOND
+    }
+
     /// Whether a client may be sent a NAK now.
     pub(crate) fn allow_nak(&mut self, client: &ClientId, now: Instant) -> bool {
         self.naks.allow(client, now)
@@ -42,6 +53,32 @@ impl Limits {
     /// Whether a client's DECLINE of an address in a scope may take that address from everyone.
     pub(crate) fn allow_decline(&mut self, client: &ClientId, scope: usize, now: Instant) -> bool {
         self.declines_of_client.allow(client, now) && self.declines_in_scope.allow(&scope, now)
+    }
+}
+
+/// Packets by client in the current second. Each packet passes here, so it is one look-up; the memory is that of the
+/// clients which one second brings.
+#[derive(Debug)]
+struct Window {
+    since: Instant,
+    counts: BTreeMap<HardwareAddress, u32>,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { since: Instant::NEVER, counts: BTreeMap::new() }
+    }
+}
+
+impl Window {
+    fn count(&mut self, hardware: HardwareAddress, now: Instant) -> u32 {
+        if self.since + Duration::from_secs(1) <= now {
+            self.since = now;
+            self.counts.clear();
+        }
+        let count = self.counts.entry(hardware).or_default();
+        *count += 1;
+        *count
     }
 }
 
