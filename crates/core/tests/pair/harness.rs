@@ -200,7 +200,7 @@ impl Pair {
     pub(crate) fn settle(&mut self) {
         loop {
             let mut quiet = true;
-            for host in 0..2 {
+            for (host, name) in NODES.into_iter().enumerate() {
                 let Some(node) = self.hosts[host].node.as_mut() else { continue };
                 let outputs = node.outputs();
                 self.hosts[host].left |= outputs.left;
@@ -218,7 +218,7 @@ impl Pair {
                 for message in outputs.messages {
                     if Some(message.session) == self.session && self.connected {
                         quiet = false;
-                        let peer = NODES[host].into();
+                        let peer = name.into();
                         let input = Input::Peer { peer, session: message.session, message: message.message };
                         self.raw_input(1 - host, input);
                     }
