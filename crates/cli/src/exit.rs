@@ -16,6 +16,9 @@ pub(crate) enum Exit {
     Usage = 2,
     BadConfiguration = 10,
     Refused = 20,
+    Unreachable = 30,
+    NotAuthorised = 31,
+    Degraded = 40,
 }
 
 /// Why a command was not done.
@@ -28,6 +31,12 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Self { exit, message: message.to_string() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

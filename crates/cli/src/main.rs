@@ -5,12 +5,22 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
 mod config;
+mod conflicts;
+mod demo;
+mod events;
 mod exit;
+mod failover;
+mod leases;
 mod output;
+mod promotion;
+mod screen;
 mod serve;
 mod shell;
+mod status;
 mod tls;
+mod words;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
@@ -28,6 +38,25 @@ struct Cli {
 enum Noun {
     /// Answer DHCP clients and follow the partner
     Serve(serve::Serve),
+    /// Show a cluster on this machine, and kill its active node
+    Demo(demo::Demo),
+    /// Say how the cluster is, and what to do
+    Status(status::Status),
+    /// Change which node is active
+    Failover(failover::Failover),
+    /// Declare the cluster new: both stores are empty, and that is right
+    Init(promotion::Init),
+    /// Hold back automatic promotion for some time
+    Pause(promotion::Pause),
+    /// End a pause
+    Resume(promotion::Resume),
+    /// Show and release leases
+    #[command(subcommand)]
+    Leases(leases::Leases),
+    /// List addresses that two clients were told of
+    Conflicts(conflicts::Conflicts),
+    /// List what happened
+    Events(events::Events),
     /// Check the cluster file
     #[command(subcommand)]
     Config(config::Config),
@@ -45,6 +74,15 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.noun {
         Noun::Serve(serve) => serve.run(),
+        Noun::Demo(demo) => demo.run(),
+        Noun::Status(status) => status.run(),
+        Noun::Failover(failover) => failover.run(),
+        Noun::Init(init) => init.run(),
+        Noun::Pause(pause) => pause.run(),
+        Noun::Resume(resume) => resume.run(),
+        Noun::Leases(leases) => leases.run(),
+        Noun::Conflicts(conflicts) => conflicts.run(),
+        Noun::Events(events) => events.run(),
         Noun::Config(config) => config.run(),
         Noun::Tls(tls) => tls.run(),
         Noun::Completions(completions) => completions.run(Cli::command()),

@@ -2,7 +2,14 @@
 //!
 //! A reader that went away, as `head` does, is not an error worth a panic: what is written after that is dropped.
 
+use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use std::io::{IsTerminal, Write};
+
+/// Wider than this, lines are hard to read and do not fit a mail.
+const WIDTH: u16 = 100;
+
+/// One line below the header: rows are told apart by their first column.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// A line on standard output.
 pub(crate) fn line(text: &str) {
@@ -22,4 +29,27 @@ pub(crate) fn error(text: &str) {
 /// Whether standard error is a terminal whose user has not asked for plain text.
 pub(crate) fn errors_may_have_colour() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Whether standard output is a terminal.
+pub(crate) fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// A table that fits 100 columns, or the terminal if that is narrower.
+pub(crate) fn table<'a>(header: impl IntoIterator<Item = &'a str>, rows: impl IntoIterator<Item = Vec<Cell>>) -> Table {
+    let mut table = Table::new();
+    if cfg!(test) {
+        // Tests see what a pipe sees, wherever they run.
+        table.force_no_tty();
+    }
+    let width = table.width().map_or(WIDTH, |terminal| terminal.min(WIDTH));
+    table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table.set_header(header.into_iter().collect::<Vec<_>>()).add_rows(rows);
+    table
+}
+
+/// A number in a table.
+pub(crate) fn number(number: u64) -> Cell {
+    Cell::new(number).set_alignment(CellAlignment::Right)
 }

@@ -1,0 +1,88 @@
+//! `standfast conflicts`: addresses that two clients were told of.
+
+use crate::admin::{self, Server};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output;
+use crate::words;
+use clap::Args;
+use comfy_table::Cell;
+use serde::Serialize;
+use standfast_rpc::proto;
+use std::net::Ipv4Addr;
+
+#[derive(Args)]
+pub(crate) struct Conflicts {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// A conflict as `--json` prints it: an interface, to which fields are only added.
+#[derive(Serialize)]
+struct Conflict {
+    address: Ipv4Addr,
+    kept: String,
+    lost: String,
+    when: String,
+    why: String,
+}
+
+impl Conflicts {
+    pub(crate) fn run(self) -> Outcome {
+        admin::block_on(async {
+            let mut client = self.server.connect().await?;
+            let response =
+                client.list_conflicts(proto::ListConflictsRequest {}).await.map_err(|status| admin::failed(&status))?;
+            let conflicts: Vec<_> = response.into_inner().conflicts.into_iter().map(Conflict::from).collect();
+            if self.json {
+                output::line(&serde_json::to_string(&conflicts).map_err(|error| Failure::new(Exit::Failed, error))?);
+            } else if conflicts.is_empty() {
+                output::line("No conflicts.");
+            } else {
+                output::line(&text(&conflicts));
+            }
+            Ok(Exit::Done)
+        })
+    }
+}
+
+impl From<proto::ConflictView> for Conflict {
+    fn from(conflict: proto::ConflictView) -> Self {
+        Self {
+            address: Ipv4Addr::from_bits(conflict.address),
+            kept: words::client_id(&conflict.kept_client_id),
+            lost: words::client_id(&conflict.lost_client_id),
+            when: words::rfc3339(conflict.when_ms),
+            why: conflict.why,
+        }
+    }
+}
+
+fn text(conflicts: &[Conflict]) -> String {
+    let rows = conflicts.iter().map(|conflict| {
+        [&conflict.address.to_string(), &conflict.kept, &conflict.lost, &conflict.when, &conflict.why]
+            .map(Cell::new)
+            .into()
+    });
+    let table = output::table(["ADDRESS", "KEPT BY", "LOST BY", "WHEN", "WHY"], rows);
+    format!("TO DO  Make the clients that lost their address ask for a new one: restart their network.\n\n{table}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_comes_first() {
+        let conflict = Conflict::from(proto::ConflictView {
+            address: Ipv4Addr::new(10, 20, 0, 50).to_bits(),
+            kept_client_id: vec![1, 2, 0, 0x5e, 0x10, 0, 1],
+            lost_client_id: vec![1, 2, 0, 0x5e, 0x10, 0, 2],
+            when_ms: 1_700_000_000_000,
+            why: "dhcp-a was said to be off, and served".into(),
+        });
+        insta::assert_snapshot!(serde_json::to_string(&conflict).unwrap() + "\n\n" + &text(&[conflict]));
+    }
+}

@@ -1,0 +1,119 @@
+//! `standfast events`: every change of state, with its evidence.
+
+use crate::admin::{self, Server};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output;
+use crate::words;
+use clap::Args;
+use serde::Serialize;
+use standfast_node::clock;
+use standfast_rpc::proto;
+
+#[derive(Args)]
+pub(crate) struct Events {
+    /// Stay, and print each event as it happens
+    #[arg(long)]
+    follow: bool,
+    /// Print JSON, an event a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// An event as `--json` prints it: an interface, to which fields are only added.
+#[derive(Serialize)]
+pub(crate) struct Event {
+    time: String,
+    code: String,
+    name: String,
+    severity: Option<&'static str>,
+    relationship: Option<String>,
+    epoch: Option<u64>,
+    what: String,
+    evidence: Option<String>,
+    #[serde(skip)]
+    time_ms: i64,
+}
+
+impl Events {
+    pub(crate) fn run(self) -> Outcome {
+        admin::block_on(async {
+            let mut client = self.server.connect().await?;
+            let request = proto::WatchEventsRequest { follow: self.follow };
+            let events = client.watch_events(request).await.map_err(|status| admin::failed(&status))?.into_inner();
+            let mut any = false;
+            admin::each(events, |response| {
+                any = true;
+                let event = Event::from(response.event.unwrap_or_default());
+                output::line(&if self.json { event.json()? } else { event.text(clock::wall().0) });
+                Ok(())
+            })
+            .await?;
+            if !any && !self.json {
+                output::line("No events.");
+            }
+            Ok(Exit::Done)
+        })
+    }
+}
+
+impl From<proto::EventView> for Event {
+    fn from(event: proto::EventView) -> Self {
+        let said = |text: String| Some(text).filter(|text| !text.is_empty());
+        Self {
+            time: words::rfc3339(event.time_ms),
+            time_ms: event.time_ms,
+            code: words::code(event.code),
+            severity: words::severity(event.severity()),
+            name: event.name,
+            relationship: said(event.relationship),
+            epoch: event.epoch.map(|epoch| epoch.number),
+            what: event.what,
+            evidence: said(event.evidence),
+        }
+    }
+}
+
+impl Event {
+    fn json(&self) -> Result<String, Failure> {
+        serde_json::to_string(self).map_err(|error| Failure::new(Exit::Failed, error))
+    }
+
+    /// What happened and why, without the time.
+    pub(crate) fn short(&self) -> String {
+        let evidence = self.evidence.as_ref().map(|evidence| format!(" ({evidence})")).unwrap_or_default();
+        format!("{} {}{evidence}", self.code, self.what)
+    }
+
+    /// A line for people, at `now`, in milliseconds since 1970.
+    fn text(&self, now: i64) -> String {
+        let time = words::local(self.time_ms, now);
+        let severity = self.severity.unwrap_or("-");
+        let relationship = self.relationship.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        let evidence = self.evidence.as_ref().map(|evidence| format!(" ({evidence})")).unwrap_or_default();
+        format!("{time}  {}  {severity:<7}  {relationship}{}{evidence}", self.code, self.what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_for_machines_and_for_people() {
+        let event = Event::from(proto::EventView {
+            time_ms: 1_700_000_000_000,
+            code: 1002,
+            name: "promoted".into(),
+            severity: proto::Severity::Warning.into(),
+            relationship: "office".into(),
+            epoch: Some(proto::Epoch { number: 4, slot: proto::Slot::One.into() }),
+            what: "dhcp-b is active".into(),
+            evidence: "dhcp-a refused two connections".into(),
+        });
+        let text = event.text(1_700_000_000_000);
+        let (_, after_the_time) = text.split_at("22:13:20".len());
+        insta::assert_snapshot!(event.json().unwrap() + "\n" + after_the_time);
+    }
+}

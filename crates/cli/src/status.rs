@@ -1,0 +1,167 @@
+//! `standfast status`: what a node says of itself and of its partners, the one thing to do first.
+
+pub(crate) mod follow;
+pub(crate) mod report;
+pub(crate) mod timeline;
+mod watch;
+
+use crate::admin::{self, Server};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output;
+use crate::words;
+use clap::Args;
+use comfy_table::{Cell, Color, Table};
+use report::{Partner, Relationship, Report, Scope};
+use standfast_node::clock;
+use standfast_rpc::proto;
+
+#[derive(Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    server: Server,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Stay, and show how it changes
+    #[arg(long)]
+    watch: bool,
+}
+
+impl Status {
+    pub(crate) fn run(self) -> Outcome {
+        admin::block_on(async {
+            if self.watch {
+                return watch::run(&self.server, self.json).await;
+            }
+            let report = fetch(&self.server).await?;
+            output::line(&if self.json { json(&report)? } else { text(&report, clock::wall().0) });
+            Ok(if report.is_degraded() { Exit::Degraded } else { Exit::Done })
+        })
+    }
+}
+
+async fn fetch(server: &Server) -> Result<Report, Failure> {
+    let mut client = server.connect().await?;
+    let response = client.get_status(proto::GetStatusRequest {}).await.map_err(|status| admin::failed(&status))?;
+    Ok(response.into_inner().status.unwrap_or_default().into())
+}
+
+fn json(report: &Report) -> Result<String, Failure> {
+    serde_json::to_string(report).map_err(|error| Failure::new(Exit::Failed, error))
+}
+
+/// For people, at `now`, in milliseconds since 1970.
+fn text(report: &Report, now: i64) -> String {
+    let mut parts = Vec::new();
+    if let Some(todo) = &report.todo {
+        parts.push(format!("TO DO  {todo}\n"));
+    }
+    parts.push(headline(report));
+    if !report.relationships.is_empty() {
+        parts.push(relationships(&report.relationships, now).to_string());
+    }
+    if !report.scopes.is_empty() {
+        parts.push(scopes(&report.scopes).to_string());
+    }
+    parts.extend(report.relationships.iter().filter_map(evidence));
+    parts.join("\n")
+}
+
+fn headline(report: &Report) -> String {
+    let well = if report.is_degraded() { "degraded" } else { "well" };
+    format!("{}: the cluster {} is {well}; revision {}", report.node, report.cluster, report.revision.number)
+}
+
+fn relationships(relationships: &[Relationship], now: i64) -> Table {
+    let header = ["RELATIONSHIP", "STATE", "THIS NODE", "ACTIVE", "EPOCH", "SINCE", "PARTNER"];
+    let rows = relationships.iter().map(|relationship| {
+        let active_node = relationship.active_node.as_deref().unwrap_or("nobody known");
+        vec![
+            Cell::new(&relationship.name),
+            coloured(state_of(relationship)),
+            coloured(relationship.role.unwrap_or("-").to_owned()),
+            Cell::new(active_node),
+            Cell::new(relationship.epoch.number),
+            Cell::new(words::local(relationship.since_ms, now)),
+            Cell::new(partner(&relationship.partner)),
+        ]
+    });
+    output::table(header, rows)
+}
+
+/// The state, with what it stands on.
+fn state_of(relationship: &Relationship) -> String {
+    let state = relationship.state.unwrap_or("unknown");
+    relationship.proof.map_or_else(|| state.to_owned(), |proof| format!("{state} ({proof})"))
+}
+
+fn partner(partner: &Partner) -> String {
+    let mut parts = vec![format!("{}: {}", partner.node, partner.state.unwrap_or("not heard yet"))];
+    parts.extend(partner.heartbeat_age_ms.map(|age| format!("heard {} ago", words::roughly(age))));
+    parts.extend(partner.rtt_ms.map(|rtt| format!("round trip {:.1} ms", rtt.as_millis())));
+    parts.extend((partner.lag_records > 0).then(|| format!("{} records behind", partner.lag_records)));
+    // Less than a second is what clocks without a common source do.
+    parts.extend(partner.skew_ms.filter(|skew| skew.abs() >= 1_000).map(|skew| format!("clock off by {skew} ms")));
+    parts.join("\n")
+}
+
+fn evidence(relationship: &Relationship) -> Option<String> {
+    let evidence = relationship.partner.evidence.as_ref()?;
+    Some(format!("{}: {evidence}", relationship.name))
+}
+
+fn scopes(scopes: &[Scope]) -> Table {
+    let header = ["SCOPE", "SUBNET", "HERE", "ADDRESSES", "BOUND", "FREE HERE", "FREE THERE", "DECLINED", "RESERVED"];
+    let rows = scopes.iter().map(|scope| {
+        let numbers =
+            [scope.addresses, scope.bound, scope.free_home, scope.free_partner, scope.declined, scope.reserved];
+        let words = [Cell::new(&scope.name), Cell::new(&scope.subnet), coloured(scope.state.unwrap_or("-").to_owned())];
+        words.into_iter().chain(numbers.map(output::number)).collect()
+    });
+    output::table(header, rows)
+}
+
+/// Colour repeats what the word says; the table drops it where it is not wanted.
+fn coloured(word: String) -> Cell {
+    let colour = match word.as_str() {
+        "normal" | "active" => Color::Green,
+        "deactivated" | "disabled" => Color::DarkGrey,
+        _ => Color::Yellow,
+    };
+    Cell::new(word).fg(colour)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(status: proto::Status) -> String {
+        let text = text(&status.into(), 1_700_000_000_000 + 86_400_000);
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(100), "{widest:?} columns:\n{text}");
+        text
+    }
+
+    #[test]
+    fn a_pair_that_is_well() {
+        // The time of day depends on where the test runs.
+        let since = words::local(1_700_000_000_000, 1_700_000_000_000 + 86_400_000);
+        insta::assert_snapshot!(shown(report::example()).replace(&since, "2023-11-14 22:13"));
+    }
+
+    #[test]
+    fn what_to_do_comes_first_and_the_longest_words_fit() {
+        let mut status = report::example();
+        status.todo = "office: dhcp-a is not heard; bring it back".into();
+        let relationship = &mut status.relationships[0];
+        relationship.set_state(proto::Phase::CommunicationsInterrupted);
+        relationship.active_node = "a-node-with-a-long-name.example.net".into();
+        let partner = relationship.partner.as_mut().unwrap();
+        partner.heartbeat_age_ms = Some(3_600_000);
+        partner.skew_ms = Some(-90_000);
+        partner.evidence = "partner seen serving: the link is cut, the node is not dead".into();
+        let text = shown(status);
+        assert!(text.starts_with("TO DO  office: dhcp-a is not heard; bring it back\n"), "{text}");
+        assert!(text.ends_with("office: partner seen serving: the link is cut, the node is not dead"), "{text}");
+    }
+}
