@@ -68,7 +68,7 @@ impl From<proto::EventView> for Event {
             severity: words::severity(event.severity()),
             name: event.name,
             relationship: said(event.relationship),
-            epoch: event.epoch.map(|epoch| epoch.number),
+            epoch: event.epoch,
             what: event.what,
             evidence: said(event.evidence),
         }
@@ -108,7 +108,7 @@ mod tests {
             name: "promoted".into(),
             severity: proto::Severity::Warning.into(),
             relationship: "office".into(),
-            epoch: Some(proto::Epoch { number: 4, slot: proto::Slot::One.into() }),
+            epoch: Some(4),
             what: "dhcp-b is active".into(),
             evidence: "dhcp-a refused two connections".into(),
         });

@@ -63,7 +63,7 @@ fn text(report: &Report, now: i64) -> String {
     if !report.scopes.is_empty() {
         parts.push(scopes(&report.scopes).to_string());
     }
-    parts.extend(report.relationships.iter().filter_map(evidence));
+    parts.extend(report.relationships.iter().flat_map(notes));
     parts.join("\n")
 }
 
@@ -82,7 +82,7 @@ fn relationships(relationships: &[Relationship], now: i64) -> Table {
             coloured(relationship.role.unwrap_or("-").to_owned()),
             Cell::new(active_node),
             Cell::new(relationship.epoch.number),
-            Cell::new(words::local(relationship.since_ms, now)),
+            Cell::new(relationship.since_ms.map_or_else(|| "-".to_owned(), |since| words::local(since, now))),
             Cell::new(partner(&relationship.partner)),
         ]
     });
@@ -105,9 +105,8 @@ fn partner(partner: &Partner) -> String {
     parts.join("\n")
 }
 
-fn evidence(relationship: &Relationship) -> Option<String> {
-    let evidence = relationship.partner.evidence.as_ref()?;
-    Some(format!("{}: {evidence}", relationship.name))
+fn notes(relationship: &Relationship) -> impl Iterator<Item = String> {
+    relationship.notes().into_iter().map(|note| format!("{}: {note}", relationship.name))
 }
 
 fn scopes(scopes: &[Scope]) -> Table {

@@ -66,6 +66,7 @@ pub(super) fn request(xid: u32, hardware: [u8; 6], giaddr: Ipv4Addr, ask: Ask) -
 }
 
 /// `None` if it is no answer to a client.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum, of which three are for clients")]
 pub(super) fn answer(bytes: &[u8]) -> Option<Answer> {
     let message = Message::decode(&mut Decoder::new(bytes)).ok()?;
     let options = message.opts();

@@ -30,11 +30,19 @@ pub(crate) struct Relationship {
     pub(crate) role: Option<&'static str>,
     pub(crate) active_node: Option<String>,
     pub(crate) epoch: Numbered,
-    pub(crate) since: String,
+    pub(crate) since: Option<String>,
     pub(crate) proof: Option<&'static str>,
     pub(crate) partner: Partner,
+    /// Whether an isolated start is silent.
+    pub(crate) must_hear_partner: bool,
+    /// Whether this node lost its store, or never was in step.
+    pub(crate) lost: bool,
+    /// For how long addresses are held back after a loss.
+    pub(crate) embargo_ms: Option<u64>,
+    /// For how long automatic promotion is held back.
+    pub(crate) paused_ms: Option<u64>,
     #[serde(skip)]
-    pub(crate) since_ms: i64,
+    pub(crate) since_ms: Option<i64>,
 }
 
 #[derive(Serialize, Clone, PartialEq, Eq, Debug)]
@@ -46,6 +54,9 @@ pub(crate) struct Partner {
     pub(crate) lag_records: u64,
     pub(crate) skew_ms: Option<i64>,
     pub(crate) evidence: Option<String>,
+    pub(crate) connected: bool,
+    /// Whether it keeps missing the replication deadline, so that nobody waits for it.
+    pub(crate) lagging: bool,
 }
 
 /// Microseconds, written as milliseconds.
@@ -73,6 +84,8 @@ pub(crate) struct Scope {
     pub(crate) state: Option<&'static str>,
     pub(crate) addresses: u64,
     pub(crate) bound: u64,
+    /// Over and not yet agreed free.
+    pub(crate) ended: u64,
     pub(crate) free_home: u64,
     pub(crate) free_partner: u64,
     pub(crate) declined: u64,
@@ -83,6 +96,23 @@ impl Report {
     /// Whether somebody should look: something is to be done, or a pair is not in step.
     pub(crate) fn is_degraded(&self) -> bool {
         self.todo.is_some() || self.relationships.iter().any(|relationship| relationship.state != Some("normal"))
+    }
+}
+
+impl Relationship {
+    /// What is out of the ordinary, a sentence each.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let partner = &self.partner.node;
+        let roughly = |ms: Option<u64>, what: &str| ms.map(|ms| format!("{what} for {}", words::roughly(ms)));
+        let notes = [
+            self.partner.evidence.clone(),
+            self.lost.then(|| "this node lost its store, or never was in step".to_owned()),
+            self.must_hear_partner.then(|| format!("if this node starts alone, it is silent until {partner} is heard")),
+            self.partner.lagging.then(|| format!("{partner} takes leases too slowly; nobody waits for it")),
+            roughly(self.embargo_ms, "after a loss, addresses are held back"),
+            roughly(self.paused_ms, "automatic promotion is paused"),
+        ];
+        notes.into_iter().flatten().collect()
     }
 }
 
@@ -110,9 +140,13 @@ impl From<proto::RelationshipStatus> for Relationship {
             name: status.name,
             active_node: said(status.active_node),
             epoch: Numbered { number: epoch.number, node: epoch.node },
-            since: words::rfc3339(status.since_ms),
+            since: status.since_ms.map(words::rfc3339),
             since_ms: status.since_ms,
             partner: status.partner.unwrap_or_default().into(),
+            must_hear_partner: status.must_hear_partner,
+            lost: status.lost,
+            embargo_ms: status.embargo_ms,
+            paused_ms: status.paused_ms,
         }
     }
 }
@@ -127,6 +161,8 @@ impl From<proto::PartnerStatus> for Partner {
             lag_records: status.lag_records,
             skew_ms: status.skew_ms,
             evidence: said(status.evidence),
+            connected: status.connected,
+            lagging: status.lagging,
         }
     }
 }
@@ -140,6 +176,7 @@ impl From<proto::ScopeStatus> for Scope {
             subnet: status.subnet,
             addresses: status.addresses,
             bound: status.bound,
+            ended: status.ended,
             free_home: status.free_home,
             free_partner: status.free_partner,
             declined: status.declined,
@@ -167,7 +204,7 @@ pub(crate) fn example() -> proto::Status {
             role: proto::Role::Deactivated.into(),
             active_node: "dhcp-a".into(),
             epoch: Some(proto::NamedEpoch { number: 3, node: "dhcp-a".into() }),
-            since_ms: 1_700_000_000_000,
+            since_ms: Some(1_700_000_000_000),
             proof: proto::Proof::Unspecified.into(),
             partner: Some(proto::PartnerStatus {
                 node: "dhcp-a".into(),
@@ -177,7 +214,13 @@ pub(crate) fn example() -> proto::Status {
                 lag_records: 2,
                 skew_ms: Some(-1),
                 evidence: String::new(),
+                connected: true,
+                lagging: false,
             }),
+            must_hear_partner: false,
+            lost: false,
+            embargo_ms: None,
+            paused_ms: None,
         }],
         scopes: vec![proto::ScopeStatus {
             name: "office-lan".into(),
@@ -186,6 +229,7 @@ pub(crate) fn example() -> proto::Status {
             state: proto::ScopeState::Deactivated.into(),
             addresses: 200,
             bound: 31,
+            ended: 0,
             free_home: 85,
             free_partner: 84,
             declined: 0,

@@ -128,20 +128,20 @@ impl View {
         let state = state_of(relationship);
         let colour = if state == "normal" { Color::Green } else { Color::Yellow };
         let active = relationship.active_node.clone().unwrap_or_else(|| "nobody known".to_owned());
-        let since = words::local(relationship.since_ms, clock::wall().0);
+        let since = relationship.since_ms.map(|since| format!(" since {}", words::local(since, clock::wall().0)));
         let mut heartbeat = self.heartbeats.get(&relationship.name).map(|line| line.line(width)).unwrap_or_default();
         heartbeat.spans.insert(0, label("heartbeat"));
-        let evidence = relationship.partner.evidence.clone().unwrap_or_default();
+        let notes = relationship.notes().join("; ");
         let lines = vec![
             Line::from(vec![
                 label("state"),
                 Span::styled(state, Style::new().fg(colour)),
-                format!(" since {since}").dim(),
+                since.unwrap_or_default().dim(),
             ]),
             Line::from(vec![label("active"), active.into(), format!("  epoch {}", relationship.epoch.number).dim()]),
             Line::from(vec![label("partner"), partner(&relationship.partner).replace('\n', ", ").into()]),
             heartbeat,
-            Line::from(evidence).yellow(),
+            Line::from(vec![" ".into(), notes.yellow()]),
         ];
         Paragraph::new(lines).block(Block::bordered().title(format!(" {} ", relationship.name)))
     }
