@@ -7,6 +7,7 @@ use crate::words;
 use clap::Args;
 use comfy_table::Cell;
 use serde::Serialize;
+use standfast_node::clock;
 use standfast_rpc::proto;
 use std::net::Ipv4Addr;
 
@@ -27,6 +28,8 @@ struct Conflict {
     lost: String,
     when: String,
     why: String,
+    #[serde(skip)]
+    when_ms: i64,
 }
 
 impl Conflicts {
@@ -41,7 +44,7 @@ impl Conflicts {
             } else if conflicts.is_empty() {
                 output::line("No conflicts.");
             } else {
-                output::line(&text(&conflicts));
+                output::line(&text(&conflicts, clock::wall().0));
             }
             Ok(Exit::Done)
         })
@@ -56,17 +59,18 @@ impl From<proto::ConflictView> for Conflict {
             lost: words::client_id(&conflict.lost_client_id),
             when: words::rfc3339(conflict.when_ms),
             why: conflict.why,
+            when_ms: conflict.when_ms,
         }
     }
 }
 
-fn text(conflicts: &[Conflict]) -> String {
+/// For people, at `now`, in milliseconds since 1970.
+fn text(conflicts: &[Conflict], now: i64) -> String {
     let rows = conflicts.iter().map(|conflict| {
-        [&conflict.address.to_string(), &conflict.kept, &conflict.lost, &conflict.when, &conflict.why]
-            .map(Cell::new)
-            .into()
+        let when = words::local(conflict.when_ms, now);
+        [&conflict.address.to_string(), &conflict.kept, &conflict.lost, &when, &conflict.why].map(Cell::new).into()
     });
-    let table = output::table(["ADDRESS", "KEPT BY", "LOST BY", "WHEN", "WHY"], rows);
+    let table = output::table(["ADDRESS", "KEPT BY", "LOST BY", "WHEN", "WHY"], rows).trim_fmt();
     format!("TO DO  Make the clients that lost their address ask for a new one: restart their network.\n\n{table}")
 }
 
@@ -83,6 +87,10 @@ mod tests {
             when_ms: 1_700_000_000_000,
             why: "dhcp-a was said to be off, and served".into(),
         });
-        insta::assert_snapshot!(serde_json::to_string(&conflict).unwrap() + "\n\n" + &text(&[conflict]));
+        let json = serde_json::to_string(&conflict).unwrap();
+        // The time of day depends on where the test runs.
+        let when = words::local(conflict.when_ms, conflict.when_ms);
+        let text = text(&[conflict], 1_700_000_000_000).replace(&when, "22:13:20");
+        insta::assert_snapshot!(format!("{json}\n\n{text}"));
     }
 }

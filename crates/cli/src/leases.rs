@@ -178,7 +178,7 @@ fn table(leases: &[Lease]) -> String {
             Cell::new(yes_or_no(lease.taken)),
         ]
     });
-    output::table(header, rows).to_string()
+    output::table(header, rows).trim_fmt()
 }
 
 fn left(lease: &Lease) -> String {

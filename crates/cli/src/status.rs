@@ -58,12 +58,13 @@ fn text(report: &Report, now: i64) -> String {
     }
     parts.push(headline(report));
     if !report.relationships.is_empty() {
-        parts.push(relationships(&report.relationships, now).to_string());
+        parts.push(format!("\n{}", relationships(&report.relationships, now).trim_fmt()));
     }
     if !report.scopes.is_empty() {
-        parts.push(scopes(&report.scopes).to_string());
+        parts.push(format!("\n{}", scopes(&report.scopes).trim_fmt()));
     }
-    parts.extend(report.relationships.iter().flat_map(notes));
+    let notes: Vec<_> = report.relationships.iter().flat_map(notes).collect();
+    parts.extend((!notes.is_empty()).then(|| format!("\n{}", notes.join("\n"))));
     parts.join("\n")
 }
 
@@ -110,7 +111,7 @@ fn notes(relationship: &Relationship) -> impl Iterator<Item = String> {
 }
 
 fn scopes(scopes: &[Scope]) -> Table {
-    let header = ["SCOPE", "SUBNET", "HERE", "ADDRESSES", "BOUND", "FREE HERE", "FREE THERE", "DECLINED", "RESERVED"];
+    let header = ["SCOPE", "SUBNET", "HERE", "SIZE", "BOUND", "FREE HERE", "FREE THERE", "DECLINED", "RESERVED"];
     let rows = scopes.iter().map(|scope| {
         let numbers =
             [scope.addresses, scope.bound, scope.free_home, scope.free_partner, scope.declined, scope.reserved];

@@ -229,7 +229,7 @@ fn commands_that_mix_two_intentions_are_wrong() {
 
 #[test]
 fn leases_come_in_pages_and_are_found_by_client() {
-    let lease = |last| proto::LeaseView { address: 0x0a14_0000 + last, ..Default::default() };
+    let lease = |last: u32| proto::LeaseView { address: 0x0a14_0000 + last, ..Default::default() };
     let stand = Stand::new(Script { leases: vec![lease(50), lease(51)], ..Script::default() });
     let (exit, json, _) = stand.run(&["leases", "list", "--json", "--scope", "office-lan"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();

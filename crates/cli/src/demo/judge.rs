@@ -100,6 +100,6 @@ mod tests {
             judge.granted(at(1), 2, B, at(60));
             judge.granted(at(0), 3, A, at(29));
         });
-        assert_eq!(verdict, (1, 3));
+        assert_eq!(verdict, (0, 3));
     }
 }
