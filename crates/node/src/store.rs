@@ -41,6 +41,8 @@ const FLUSH_EVERY_MS: u64 = 500;
 /// How long a closed sled may keep its own lock before we believe that somebody else has the file.
 const UNLOCK_TRIES: u32 = 100;
 const UNLOCK_PAUSE: Duration = Duration::from_millis(50);
+/// How often a full file system is looked at.
+const SPACE_PAUSE: Duration = Duration::from_secs(1);
 
 /// An open store. The folder stays locked while it exists.
 #[derive(Debug)]
@@ -112,6 +114,22 @@ impl Store {
         let Loaded { open, records, set_aside } = loaded;
         let store = Self { dir: dir.into(), open: Some(open), sealed: Vec::new(), synced_blobs: -1, _lock: lock };
         Ok(Opened { store, records, set_aside, condition })
+    }
+
+    /// As [`open`](Self::open), but waits while the file system is full, having told `full` once.
+    pub fn open_when_there_is_space(dir: &Path, full: impl FnOnce(&StoreError)) -> Result<Opened, StoreError> {
+        let mut full = Some(full);
+        loop {
+            match Self::open(dir) {
+                Err(error) if error.is_no_space() => {
+                    if let Some(full) = full.take() {
+                        full(&error);
+                    }
+                    thread::sleep(SPACE_PAUSE);
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Writes all of `entries` or none, and returns when they survive a power cut. Of two with the same key the later

@@ -11,7 +11,7 @@
 //!   the same pages: the kernel may have thrown them away, and the second try would succeed over nothing.
 
 use super::folder::Space;
-use super::{Store, StoreError};
+use super::{SPACE_PAUSE, Store, StoreError};
 use crate::clock::Clock;
 use standfast_core::id::Sequence;
 use std::sync::Arc;
@@ -25,8 +25,6 @@ use std::{io, mem};
 const GROUP: usize = 512;
 /// At most so many batches wait; after that the sender is told.
 const QUEUE: usize = 1_024;
-/// How often a full file system is looked at.
-const SPACE_PAUSE: Duration = Duration::from_secs(1);
 /// With less than this the store is not tried again: it takes space by segments of half a MiB.
 const SPACE_NEEDED: u64 = 8 << 20;
 

@@ -101,17 +101,24 @@ impl Link {
 
     /// Sends replies, all of which are for this link, without waiting.
     pub fn send(&self, outbox: &mut Outbox, replies: &[Reply]) -> Sent {
+        self.send_where(outbox, replies, |_| true)
+    }
+
+    /// Sends those of `replies` for which `wanted` holds, without waiting: so that the replies of a turn can be handed
+    /// to each link in turn as they are.
+    pub fn send_where(&self, outbox: &mut Outbox, replies: &[Reply], wanted: impl Fn(&Reply) -> bool) -> Sent {
         let mut outcome = Sent::default();
+        let socket = self.socket.as_raw_fd();
         match &self.place {
             Place::Interface { interface, frames } => {
-                outbox.send_frames(frames.as_raw_fd(), interface.hardware, replies, &mut outcome);
+                outbox.send_frames(frames.as_raw_fd(), interface.hardware, replies, &wanted, &mut outcome);
                 // A server identifier need not be an address of this machine; the kernel sends from no other.
                 let is_ours = |address| interface.addresses.iter().any(|(ours, _)| *ours == address);
                 let source = |wanted| if is_ours(wanted) { wanted } else { Ipv4Addr::UNSPECIFIED };
-                outbox.send_datagrams(self.socket.as_raw_fd(), source, replies, &mut outcome);
+                outbox.send_datagrams(socket, source, replies, &wanted, &mut outcome);
             }
             Place::Address(address) => {
-                outbox.send_datagrams(self.socket.as_raw_fd(), |_| *address.ip(), replies, &mut outcome);
+                outbox.send_datagrams(socket, |_| *address.ip(), replies, &wanted, &mut outcome);
             }
         }
         outcome

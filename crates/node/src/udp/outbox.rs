@@ -61,10 +61,17 @@ impl Default for Outbox {
 
 impl Outbox {
     /// Sends the replies for clients without an address yet as frames from `hardware`, by a raw socket.
-    pub(super) fn send_frames(&mut self, socket: RawFd, hardware: [u8; 6], replies: &[Reply], outcome: &mut Sent) {
+    pub(super) fn send_frames(
+        &mut self,
+        socket: RawFd,
+        hardware: [u8; 6],
+        replies: &[Reply],
+        wanted: impl Fn(&Reply) -> bool,
+        outcome: &mut Sent,
+    ) {
         self.frames.clear();
         self.ends.clear();
-        for reply in replies {
+        for reply in replies.iter().filter(|reply| wanted(reply)) {
             if let Some((to_hardware, to)) = frame_destination(reply.destination) {
                 self.frames.reserve(HEADERS + reply.bytes.len());
                 let addresses = Addresses { from_hardware: hardware, to_hardware, from: reply.source, to };
@@ -95,11 +102,12 @@ impl Outbox {
         socket: RawFd,
         source: impl Fn(Ipv4Addr) -> Ipv4Addr,
         replies: &[Reply],
+        wanted: impl Fn(&Reply) -> bool,
         outcome: &mut Sent,
     ) {
         let Self { unicast, destinations, datagram_headers, .. } = self;
         unicast.clear();
-        let indexed = replies.iter().enumerate();
+        let indexed = replies.iter().enumerate().filter(|(_, reply)| wanted(reply));
         unicast.extend(indexed.filter_map(|(at, reply)| Some((at, unicast_destination(reply.destination)?))));
         let mut rest = unicast.as_slice();
         while let Some((first, _)) = rest.first() {

@@ -116,6 +116,24 @@ mod on_loopback {
     }
 
     #[test]
+    fn only_wanted_replies_are_sent() {
+        let link = Link::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let relay = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let std::net::SocketAddr::V4(to) = relay.local_addr().unwrap() else { panic!("asked for IPv4") };
+        let replies = [3, 4, 3, 4].map(|link| Reply { link, ..reply(Destination::Unicast(to), &[link as u8]) });
+        let sent = link.send_where(&mut Outbox::default(), &replies, |reply| reply.link == 4);
+        assert_eq!((sent.sent, sent.failed), (2, 0), "{:?}", sent.error);
+        relay.set_read_timeout(Some(LONG)).unwrap();
+        let mut buffer = [0; 4];
+        for _ in 0..2 {
+            assert_eq!(relay.recv(&mut buffer).unwrap(), 1);
+            assert_eq!(buffer[0], 4);
+        }
+        relay.set_nonblocking(true).unwrap();
+        assert_eq!(relay.recv(&mut buffer).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
     fn one_reply_that_cannot_be_sent_does_not_hold_up_the_others() {
         let link = Link::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let relay = UdpSocket::bind("127.0.0.1:0").unwrap();

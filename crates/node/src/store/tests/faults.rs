@@ -121,14 +121,19 @@ fn a_disk_that_fills_up_is_waited_for_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_full_disk_at_the_start_is_told_and_the_next_try_works() {
+fn a_full_disk_at_the_start_is_told_and_waited_for() {
     let Some(disk) = SmallDisk::mount("a_full_disk_at_the_start") else { return };
     let dir = disk.0.path().join("store");
     let filler = disk.fill();
     let error = Store::open(&dir).unwrap_err();
     assert!(error.is_no_space(), "{error}");
-    fs::remove_file(filler).unwrap();
-    assert_eq!(Store::open(&dir).unwrap().condition, Condition::Fresh);
+    let mut told = 0;
+    let opened = Store::open_when_there_is_space(&dir, |error| {
+        told += usize::from(error.is_no_space());
+        fs::remove_file(filler).unwrap();
+    });
+    assert_eq!(opened.unwrap().condition, Condition::Fresh);
+    assert_eq!(told, 1);
 }
 
 /// Whatever is zeroed or cut off: the store is as it was, or is told to be damaged and put aside.
