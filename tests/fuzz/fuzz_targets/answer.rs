@@ -47,7 +47,15 @@ fn check(configured: &Configured, packet: &[u8]) {
         assert!(bytes.is_empty());
         return;
     }
-    let accepted = usize::from(query.max_message_size.unwrap_or(0).clamp(576, 1500)) - 28;
+    let accepted = match kind {
+        AnswerKind::BootReply => {
+            let of_relay = query.relay_information.as_ref();
+            300 + of_relay.map_or(0, |value| value.len() + 2 * value.len().div_ceil(255).max(1))
+        }
+        AnswerKind::Offer | AnswerKind::Ack | AnswerKind::Nak => {
+            usize::from(query.max_message_size.unwrap_or(0).clamp(576, 1500)) - 28
+        }
+    };
     assert!((300..=accepted).contains(&bytes.len()));
     let sent = options(&bytes[240..]);
     if kind == AnswerKind::Nak {

@@ -114,6 +114,17 @@ fn rfc1542_section_5_4_bootp_replies_go_where_the_client_can_hear_them() {
 }
 
 #[test]
+fn rfc951_section_3_a_bootp_reply_is_no_longer_than_its_client_takes() {
+    let reservations = vec![reservation(ReservationHolder::Hardware(hardware(1)), 20)];
+    let options = (200..=210).map(|code| (code, vec![code; 20])).collect();
+    let mut lab = Lab::alone(vec![Scope { bootp: true, reservations, options, ..scope() }]);
+    let reply = lab.ask(&Datagram::bootp(1));
+    assert_eq!(reply.codes, [1, 200, 201]);
+    assert_eq!(reply.bytes.len(), 300);
+    assert_eq!(reply.bytes[44..236], [0; 192], "BOOTP knows no option 52");
+}
+
+#[test]
 fn a_request_with_a_server_identifier_that_extends_a_lease_is_still_one_that_extends() {
     let mut lab = Lab::alone(vec![scope()]);
     lab.ask(&Datagram::selecting(1, SERVER, address(50)));

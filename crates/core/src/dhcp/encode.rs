@@ -110,8 +110,7 @@ pub fn encode(answer: &Answer<'_>, query: &Query, mtu: u16, out: &mut Vec<u8>) -
     out.clear();
     write_header(answer, query, out);
 
-    let datagram = query.max_message_size.unwrap_or(0).max(MIN_DATAGRAM).min(mtu);
-    let limit = usize::from(datagram).saturating_sub(IP_AND_UDP).max(MIN_LENGTH);
+    let limit = limit(answer.kind, query, mtu);
     let wanted = wanted(answer, query);
     let fixed = fixed_length(answer, query) + 1;
     let room = limit.checked_sub(HEADER + fixed).ok_or_else(|| {
@@ -131,6 +130,17 @@ pub fn encode(answer: &Answer<'_>, query: &Query, mtu: u16, out: &mut Vec<u8>) -
         out.resize(MIN_LENGTH, 0);
     }
     Ok(())
+}
+
+/// The longest message that the client and the link take. BOOTP clients have a vendor field of 64 bytes and no more
+/// (RFC 951 section 3); the relay takes what is its own out of the message before they see it.
+fn limit(kind: AnswerKind, query: &Query, mtu: u16) -> usize {
+    if kind == AnswerKind::BootReply {
+        let of_relay = query.relay_information.as_ref().map_or(0, |information| encoded_length(information.len()));
+        return MIN_LENGTH + of_relay;
+    }
+    let datagram = query.max_message_size.unwrap_or(0).max(MIN_DATAGRAM).min(mtu);
+    usize::from(datagram).saturating_sub(IP_AND_UDP).max(MIN_LENGTH)
 }
 
 fn write_header(answer: &Answer<'_>, query: &Query, out: &mut Vec<u8>) {
@@ -220,12 +230,15 @@ fn write_trailing(answer: &Answer<'_>, query: &Query, out: &mut Vec<u8>) {
 
 /// Writes to the options field what fits there, then to `file` and `sname`; the rest is left out, later codes first.
 fn write_overloaded(answer: &Answer<'_>, wanted: &[(u8, &[u8])], room: usize, out: &mut Vec<u8>) {
+    // BOOTP knows no option 52.
+    let may_overload = answer.kind != AnswerKind::BootReply;
+    let mut room = if may_overload { room.saturating_sub(3) } else { room };
     // One byte of each field is for its end.
-    let mut room = room.saturating_sub(3);
+    let free = |taken: bool, length: usize| if taken || !may_overload { 0 } else { length - 1 };
     let mut file = Vec::with_capacity(FILE_LENGTH);
-    let mut file_room = if answer.boot.file.is_none() { FILE_LENGTH - 1 } else { 0 };
+    let mut file_room = free(answer.boot.file.is_some(), FILE_LENGTH);
     let mut sname = Vec::with_capacity(SNAME_LENGTH);
-    let mut sname_room = if answer.boot.server_name.is_none() { SNAME_LENGTH - 1 } else { 0 };
+    let mut sname_room = free(answer.boot.server_name.is_some(), SNAME_LENGTH);
     let mut options = Vec::with_capacity(room);
     for (code, value) in wanted {
         for (field, room) in [(&mut options, &mut room), (&mut file, &mut file_room), (&mut sname, &mut sname_room)] {

@@ -99,8 +99,10 @@ proptest! {
             prop_assert!(bytes.is_empty());
             return Ok(());
         }
-        let accepted = query.max_message_size.unwrap_or(0).clamp(576, MTU) - 28;
-        prop_assert!((300..=usize::from(accepted)).contains(&bytes.len()));
+        let bootp = configured.kind == AnswerKind::BootReply;
+        let of_relay = query.relay_information.as_ref().map_or(0, |value| value.len() + 2 * value.len().div_ceil(255).max(1));
+        let accepted = if bootp { 300 + of_relay } else { usize::from(query.max_message_size.unwrap_or(0).clamp(576, MTU)) - 28 };
+        prop_assert!((300..=accepted).contains(&bytes.len()));
 
         let parts = options(&bytes[240..]);
         let joined = joined(&bytes);
