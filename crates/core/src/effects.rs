@@ -73,6 +73,11 @@ impl Effects {
         self.last
     }
 
+    /// Later writes have higher numbers than this.
+    pub(crate) fn skip_to(&mut self, sequence: Sequence) {
+        self.last = self.last.max(sequence);
+    }
+
     /// Whether a write is durable.
     pub(crate) fn is_persisted(&self, sequence: Sequence) -> bool {
         sequence <= self.persisted
@@ -99,6 +104,16 @@ impl Effects {
     /// Sends what rests on nothing but what is persisted already.
     pub(crate) fn send_now(&mut self, to: &NodeName, session: Session, message: PeerMessage) {
         self.outputs.messages.push(Outgoing { to: to.clone(), session, message });
+    }
+
+    /// Sends what rests on nothing but what is persisted already, and does not overtake what waits for a write.
+    pub(crate) fn send_in_order(&mut self, to: &NodeName, session: Session, message: PeerMessage) {
+        let waits = |gated: &Gated| matches!(gated, Gated::Message(before) if before.to == *to);
+        if self.gated.iter().any(|(_, gated)| waits(gated)) {
+            self.gated.push_back((self.persisted, Gated::Message(Outgoing { to: to.clone(), session, message })));
+        } else {
+            self.send_now(to, session, message);
+        }
     }
 
     /// Sends once everything written so far is durable.

@@ -70,6 +70,8 @@ pub enum Seen {
         client: usize,
         /// What.
         address: Ipv4Addr,
+        /// Whether because someone else uses it.
+        declined: bool,
     },
     /// A client was refused the address that it believed in.
     Refused {
@@ -244,7 +246,7 @@ impl Beliefs {
                 self.0.retain(|_, held| held.until > now);
                 self.0.insert((acked.address, acked.client), *acked);
             }
-            Seen::GaveBack { client, address } | Seen::Refused { client, address, .. } => {
+            Seen::GaveBack { client, address, .. } | Seen::Refused { client, address, .. } => {
                 self.0.remove(&(*address, *client));
             }
             Seen::Served { .. }

@@ -44,7 +44,10 @@ pub(crate) enum Act {
     /// It believes from now on that it has the address.
     Acked(Held),
     /// It has given the address up.
-    GaveBack(Ipv4Addr),
+    GaveBack {
+        address: Ipv4Addr,
+        declined: bool,
+    },
     /// It was refused the address that it believed in.
     Refused(Ipv4Addr, Time),
 }
@@ -174,7 +177,10 @@ impl Client {
                 self.restart(now, random);
                 let saying =
                     Saying { kind: RELEASE, ciaddr: Some(held.address), server: Some(held.server), ..self.saying() };
-                vec![Act::GaveBack(held.address), Act::Say(To::Server(held.server), saying)]
+                vec![
+                    Act::GaveBack { address: held.address, declined: false },
+                    Act::Say(To::Server(held.server), saying),
+                ]
             }
             1 => {
                 self.reach = [[true, true], [true, false], [false, true]][random.index(3)];
@@ -224,7 +230,7 @@ impl Client {
             self.wake_at = now + 2 * SECOND;
             let saying =
                 Saying { kind: DECLINE, requested: Some(heard.address), server: Some(heard.server), ..self.saying() };
-            return vec![Act::GaveBack(heard.address), Act::Say(To::Everyone, saying)];
+            return vec![Act::GaveBack { address: heard.address, declined: true }, Act::Say(To::Everyone, saying)];
         }
         let held = Held {
             address: heard.address,

@@ -485,10 +485,10 @@ impl World {
                     });
                     self.judge.see(self.now, &Seen::Acked(acked));
                 }
-                Act::GaveBack(address) => {
+                Act::GaveBack { address, declined } => {
                     self.transcript.count("client gave back");
                     self.say("client", || format!("{client} gives {address} back"));
-                    self.judge.see(self.now, &Seen::GaveBack { client, address });
+                    self.judge.see(self.now, &Seen::GaveBack { client, address, declined });
                 }
                 Act::Refused(address, until) => {
                     self.transcript.count("client refused");

@@ -61,7 +61,7 @@ impl Relationship {
             let session = exchange.session;
             let Some(batch) = exchange.next_batch(&self.table, fx.persisted, fx.instant()) else { break };
             let message = crate::message::PeerMessage::Pair(self.name.clone(), batch);
-            fx.send_now(&partner, session, message);
+            fx.send_in_order(&partner, session, message);
         }
         if self.exchange.as_ref().is_some_and(|exchange| !exchange.pass_done_said) {
             self.advance(fx);

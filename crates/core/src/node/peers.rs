@@ -88,10 +88,16 @@ impl Node {
         if u128::from(clocks_differ) < CLOCKS_AGREE.as_millis() {
             self.fx.unconfirmed = Duration::ZERO;
         }
-        if self.went_back(name, hello) && self.mark_lost(name) {
-            self.fx.disconnect(name);
-            self.end_session(name);
-            return;
+        if let Some(remembered) = hello.remembered
+            && self.went_back(name, hello)
+        {
+            let news = self.mark_lost(name);
+            self.count_on_from(remembered);
+            if news {
+                self.fx.disconnect(name);
+                self.end_session(name);
+                return;
+            }
         }
         let Some(peer) = self.peers.get_mut(name) else { return };
         peer.greeted = Some(hello.incarnation);
@@ -115,6 +121,15 @@ impl Node {
         }
         let mut ours = self.relationships.iter().filter(|r| r.partner.as_ref() == Some(name));
         !ours.all(|r| hello.pairs.iter().any(|pair| pair.relationship == r.name && pair.epoch < r.epoch))
+    }
+
+    /// What the peer remembers of this node's past is part of it again, so that a peer whose own store goes back to
+    /// that memory does not find another loss here.
+    fn count_on_from(&mut self, remembered: Remembered) {
+        let latest = self.record.incarnations.len().saturating_sub(1);
+        self.record.incarnations.insert(latest, remembered.incarnation);
+        self.fx.skip_to(remembered.persisted);
+        self.store_record();
     }
 
     /// Notes that what is known of the relationships with a peer is not to be relied on. True if that is new.

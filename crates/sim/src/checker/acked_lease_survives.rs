@@ -34,7 +34,7 @@ impl Checker for Check {
                 known[acked.host] = given.is_some_and(|record| holds(record, acked));
                 self.known.insert((acked.address, acked.client), (*acked, known));
             }
-            Seen::GaveBack { client, address } | Seen::Refused { client, address, .. } => {
+            Seen::GaveBack { client, address, .. } | Seen::Refused { client, address, .. } => {
                 self.known.remove(&(*address, *client));
             }
             Seen::StoreLost { host } => self.known.values_mut().for_each(|(_, known)| known[*host] = false),

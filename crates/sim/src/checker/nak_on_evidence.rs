@@ -1,9 +1,17 @@
 //! A client is never refused an address that it validly holds.
 
 use super::{Beliefs, Checker, Seen, Time};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// For so long a declined address is nobody's, even if its client gets it again from a node that has not heard of it.
+const DECLINED_FOR: Time = 60_000_000;
 
 #[derive(Debug, Default)]
-pub(super) struct Check(Beliefs);
+pub(super) struct Check {
+    beliefs: Beliefs,
+    declined: BTreeMap<Ipv4Addr, Time>,
+}
 
 impl Checker for Check {
     fn name(&self) -> &'static str {
@@ -12,12 +20,17 @@ impl Checker for Check {
 
     fn see(&mut self, now: Time, seen: &Seen) -> Result<(), String> {
         let mut verdict = Ok(());
+        if let Seen::GaveBack { address, declined: true, .. } = seen {
+            self.declined.insert(*address, now);
+        }
+        let declined = |address| self.declined.get(address).is_some_and(|at| now < at + DECLINED_FOR);
         if let Seen::Refused { host, client, address, .. } = seen
-            && self.0.of_address(*address).any(|held| held.client == *client && held.until > now)
+            && !declined(address)
+            && self.beliefs.of_address(*address).any(|held| held.client == *client && held.until > now)
         {
             verdict = Err(format!("node {host} refused {address} to client {client}, whose it is"));
         }
-        self.0.see(now, seen);
+        self.beliefs.see(now, seen);
         verdict
     }
 }

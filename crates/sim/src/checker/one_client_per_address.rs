@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn an_address_may_pass_on_when_its_lease_is_over_or_given_back() {
-        let given_back = Seen::GaveBack { client: 2, address: ADDRESS };
+        let given_back = Seen::GaveBack { client: 2, address: ADDRESS, declined: false };
         holds(
             Check::default(),
             &[(0, acked(0, 1, 100)), (100, acked(1, 2, 200)), (150, given_back), (151, acked(1, 3, 300))],
