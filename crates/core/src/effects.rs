@@ -101,9 +101,22 @@ impl Effects {
         lease
     }
 
-    /// Sends what rests on nothing but what is persisted already.
+    /// Sends what rests on nothing but what is persisted already. Only the hello of its session is not overtaken on
+    /// the same stream: the partner drops whatever comes before it, and nothing would be sent again.
     pub(crate) fn send_now(&mut self, to: &NodeName, session: Session, message: PeerMessage) {
-        self.outputs.messages.push(Outgoing { to: to.clone(), session, message });
+        let is_hello = |gated: &Gated| match gated {
+            Gated::Message(waiting) => {
+                waiting.to == *to && waiting.session == session && matches!(waiting.message, PeerMessage::Hello(_))
+            }
+            Gated::Answer(..) => false,
+        };
+        let overtakes = matches!(message, PeerMessage::Pair(..)) && self.gated.iter().any(|(_, gated)| is_hello(gated));
+        let outgoing = Outgoing { to: to.clone(), session, message };
+        if overtakes {
+            self.gate(Gated::Message(outgoing));
+        } else {
+            self.outputs.messages.push(outgoing);
+        }
     }
 
     /// Sends what rests on nothing but what is persisted already, and does not overtake what waits for a write.
@@ -184,5 +197,51 @@ impl Effects {
     fn gate(&mut self, gated: Gated) {
         self.gated.push_back((self.last, gated));
         self.persist(self.persisted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Incarnation;
+    use crate::message::{Heartbeat, Hello};
+    use crate::stored::NodeRecord;
+    use crate::time::Wall;
+
+    fn hello() -> PeerMessage {
+        let (incarnation, wall) = (Incarnation(1), Wall(0));
+        PeerMessage::Hello(Hello { incarnation, wall, remembered: None, server_identifiers: vec![], pairs: vec![] })
+    }
+
+    fn heartbeat() -> PeerMessage {
+        let persisted = Sequence(0);
+        PeerMessage::Heartbeat(Heartbeat { number: 0, echo: None, wall: Wall(0), persisted, pulses: vec![] })
+    }
+
+    #[test]
+    fn a_batch_does_not_overtake_the_hello_of_its_session() {
+        let mut fx = Effects::new(Now { instant: Instant(0), wall: Wall(0) }, Duration::ZERO, Sequence(6));
+        fx.write(StoredRecord::Node(NodeRecord {
+            node: "a".into(),
+            incarnations: vec![],
+            peers: vec![],
+            last_running: Wall(0),
+            last_running_at: Instant(0),
+            revision: None,
+            sequence: Sequence(0),
+        }));
+        let partner = NodeName::from("b");
+        let batch = PeerMessage::Pair("office".into(), PairMessage::Batch { number: 0, records: vec![] });
+        fx.send(&partner, Session(1), hello());
+        fx.send_now(&partner, Session(1), batch.clone());
+        fx.send_now(&partner, Session(1), heartbeat());
+        let sent = |fx: &mut Effects| -> Vec<PeerMessage> {
+            std::mem::take(&mut fx.outputs.messages).into_iter().map(|outgoing| outgoing.message).collect()
+        };
+        assert_eq!(sent(&mut fx), [heartbeat()]);
+        fx.persist(Sequence(7));
+        assert_eq!(sent(&mut fx), [hello(), batch.clone()]);
+        fx.send_now(&partner, Session(1), batch.clone());
+        assert_eq!(sent(&mut fx), [batch]);
     }
 }
