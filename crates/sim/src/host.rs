@@ -68,6 +68,8 @@ pub(crate) struct Host {
     pub(crate) commit: Time,
     /// The state of each relationship, as last written.
     pub(crate) pairs: [Option<(Phase, Epoch, Slot)>; 2],
+    /// Until when answers may promise by the rights of partner-down.
+    pub(crate) alone_until: [Time; 2],
     configuration: Arc<Configuration>,
 }
 
@@ -84,6 +86,7 @@ impl Host {
             carrier: true,
             commit: 5_000,
             pairs: [None; 2],
+            alone_until: [0; 2],
             configuration,
         }
     }
@@ -96,6 +99,7 @@ impl Host {
     pub(crate) fn start(&mut self, now: Time, incarnation: u64, new_cluster: bool) -> Outputs {
         self.life += 1;
         self.pairs = [None; 2];
+        self.alone_until = [0; 2];
         let mut identity = Identity { node: self.name().into(), incarnation: Incarnation(incarnation), new_cluster };
         identity.new_cluster = self.disk.is_new(&identity);
         let stored = self.disk.load(self.clock.to_wall(now));

@@ -254,6 +254,10 @@ impl World {
     }
 
     fn carry_out(&mut self, host: usize, outputs: Outputs, from_client: bool) {
+        // What is said in a turn rests on what was durable before it.
+        for reply in outputs.replies {
+            self.emit(host, reply);
+        }
         self.note_writes(host, &outputs.writes, from_client);
         let to_wall = self.hosts[host].clock.to_wall(self.now);
         self.hosts[host].disk.accept(outputs.writes, to_wall);
@@ -270,9 +274,6 @@ impl World {
         }
         for message in outputs.messages {
             self.send(host, InFlight { to: 1 - host, session: message.session, message: message.message });
-        }
-        for reply in outputs.replies {
-            self.emit(host, reply);
         }
         for (_, result) in outputs.answers {
             self.say("operator", || format!("{result:?}"));
@@ -311,6 +312,11 @@ impl World {
             match &write.record {
                 StoredRecord::Relationship(record) => {
                     if let Some(pair) = PAIRS.iter().position(|&pair| record.relationship.as_str() == pair) {
+                        if record.phase == Phase::PartnerDown {
+                            self.hosts[host].alone_until[pair] = Time::MAX;
+                        } else if self.hosts[host].phase(pair) == Some(Phase::PartnerDown) {
+                            self.hosts[host].alone_until[pair] = self.now + SECOND;
+                        }
                         self.hosts[host].pairs[pair] = Some((record.phase, record.epoch, record.slot));
                     }
                 }
@@ -444,7 +450,8 @@ impl World {
         if heard.kind == wire::NAK {
             self.say(NODES[host], || format!("refuses client {}: {}", heard.client, wire::reason(&reply.bytes)));
         }
-        let bounded = self.hosts[host].phase(pair) != Some(Phase::PartnerDown);
+        // A promise of partner-down is given back as one: its record must be taken before the nodes are in step.
+        let bounded = self.hosts[host].alone_until[pair] < self.now;
         for _ in 0..self.copies() {
             let delay = self.random.between(100, 3_000);
             let (client, bytes, left) = (heard.client, reply.bytes.clone(), self.now);

@@ -4,7 +4,7 @@ use super::Node;
 use crate::event::Code;
 use crate::failover::state::Phase;
 use crate::id::{NodeName, Session};
-use crate::message::{Heartbeat, Hello, PairMessage, PeerMessage};
+use crate::message::{Heartbeat, Hello, PairMessage, PeerMessage, Remembered};
 use std::time::Duration;
 
 /// Wall clocks that differ by less confirm each other. Less than the grace after which an address is given on, or

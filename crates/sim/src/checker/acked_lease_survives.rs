@@ -2,18 +2,21 @@
 //! it by then, to the partner as well.
 
 use super::{Acked, Checker, Disks, Record, Seen, Time};
-use standfast_core::lease::record::LeaseState;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 /// Times that crossed the network differ by this much.
 const ROUNDING: Time = 1_100_000;
 
+/// For so long a declined address is nobody's, even if its client gets it again from a node that has not heard of it.
+const DECLINED_FOR: Time = 60_000_000;
+
 #[derive(Debug, Default)]
 pub(super) struct Check {
     disks: Disks,
     /// What is believed in, and which stores must know it.
     known: BTreeMap<(Ipv4Addr, usize), (Acked, [bool; 2])>,
+    declined: BTreeMap<Ipv4Addr, Time>,
 }
 
 impl Checker for Check {
@@ -24,6 +27,7 @@ impl Checker for Check {
     fn see(&mut self, now: Time, seen: &Seen) -> Result<(), String> {
         self.disks.see(seen);
         match seen {
+            Seen::Acked(acked) if self.declined.get(&acked.address).is_some_and(|at| now < at + DECLINED_FOR) => {}
             Seen::Acked(acked) => {
                 let given = self.disks.get(acked.host, acked.address);
                 let version = given.map(|record| record.version).unwrap_or_default();
@@ -33,6 +37,10 @@ impl Checker for Check {
                 // The store may have gone since the answer left.
                 known[acked.host] = given.is_some_and(|record| holds(record, acked));
                 self.known.insert((acked.address, acked.client), (*acked, known));
+            }
+            Seen::GaveBack { client, address, declined: true } => {
+                self.declined.insert(*address, now);
+                self.known.remove(&(*address, *client));
             }
             Seen::GaveBack { client, address, .. } | Seen::Refused { client, address, .. } => {
                 self.known.remove(&(*address, *client));
@@ -57,10 +65,8 @@ impl Checker for Check {
     }
 }
 
-/// A client that takes an address which it has declined elsewhere gets less than it was told.
 fn holds(record: &Record, acked: &Acked) -> bool {
-    let declined = record.state == LeaseState::Declined;
-    record.client == acked.client && (declined || record.expiry + ROUNDING >= acked.until)
+    record.client == acked.client && record.expiry + ROUNDING >= acked.until
 }
 
 #[cfg(test)]
