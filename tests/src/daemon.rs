@@ -1,0 +1,206 @@
+//! The real binary: built once, started in a namespace, watched through its own JSON.
+
+use crate::lab::Namespace;
+use crate::wait::{LONG, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output};
+use std::sync::OnceLock;
+
+/// The path of `standfast`, built in the profile of this test.
+///
+/// Asking for the whole workspace and some test beside it keeps cargo from choosing other features than `cargo test` did,
+/// and so from building dependencies a second time.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--workspace", "--bin", "standfast", "--test", "tidy", "--locked"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        let output = build.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // A test lies in PROFILE/deps, the binaries in PROFILE.
+        let test = std::env::current_exe().expect("a test knows its own file");
+        let path = test.ancestors().nth(2).expect("a test lies in a profile's folder").join("standfast");
+        assert!(path.is_file(), "cargo left no {}", path.display());
+        path
+    })
+}
+
+/// Runs the binary outside of any laboratory, until it ends.
+pub fn standfast(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(binary()).args(arguments).current_dir(folder).output().expect("the binary starts")
+}
+
+/// The authority and a certificate for each of these nodes, in `folder/tls`.
+pub fn issue_certificates(folder: &Path, cluster: &str, nodes: &[&str]) {
+    let run = |arguments: &[&str]| {
+        let output = standfast(arguments, folder);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    run(&["tls", "init", "--cluster", cluster, "--tls-dir", "tls"]);
+    for node in nodes {
+        run(&["tls", "issue", "--node", node, "--tls-dir", "tls"]);
+    }
+}
+
+/// Where a node of a test keeps what it needs.
+pub struct Site {
+    pub name: String,
+    /// Holds `cluster.toml`, `tls`, and a data folder and a log for each node.
+    pub folder: PathBuf,
+}
+
+impl Site {
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.join(format!("{}-data", self.name))
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.folder.join(format!("{}.log", self.name))
+    }
+
+    /// `standfast serve`, ready to start. It writes into the node's log, after what is there.
+    pub fn command(&self, namespace: &Namespace, new_cluster: bool) -> Command {
+        let log = File::options().create(true).append(true).open(self.log()).expect("open the log of a node");
+        let mut command = namespace.command(binary());
+        command.args(["serve", "--node", &self.name]);
+        command.arg("--config").arg(self.folder.join("cluster.toml"));
+        command.arg("--data-dir").arg(self.data_dir());
+        command.arg("--tls-dir").arg(self.folder.join("tls"));
+        if new_cluster {
+            command.arg("--new-cluster");
+        }
+        command.stdout(log.try_clone().expect("share the log")).stderr(log);
+        command
+    }
+}
+
+/// A running node. It is killed when the value goes.
+pub struct Daemon {
+    pub site: Site,
+    child: Child,
+}
+
+impl Daemon {
+    pub fn start(site: Site, namespace: &Namespace, new_cluster: bool) -> Self {
+        let child = site.command(namespace, new_cluster).spawn().expect("start a node");
+        Self { site, child }
+    }
+
+    /// Sends a signal to the process.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a process id fits");
+        kill(Pid::from_raw(pid), signal).expect("signal a node");
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub fn kill(mut self) -> Site {
+        self.signal(Signal::SIGKILL);
+        self.child.wait().expect("a killed node ends");
+        Site { name: self.site.name.clone(), folder: self.site.folder.clone() }
+    }
+
+    /// Whether the process has ended, and how.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("ask for the state of a node")
+    }
+
+    /// What a command that speaks JSON says through the admin socket of this node.
+    ///
+    /// # Errors
+    /// What it said on standard error.
+    pub fn ask(&self, arguments: &[&str]) -> Result<Value, String> {
+        let output = Command::new(binary())
+            .args(arguments)
+            .args(["--json", "--data-dir"])
+            .arg(self.site.data_dir())
+            .output()
+            .expect("the binary starts");
+        serde_json::from_slice(&output.stdout).map_err(|_| {
+            let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            format!("{arguments:?} of {}: {out}{err}", self.site.name)
+        })
+    }
+
+    /// The only relationship of this node, from its status.
+    ///
+    /// # Errors
+    /// The node does not answer, or has none.
+    pub fn relationship(&self) -> Result<Relationship, String> {
+        let status = self.ask(&["status"])?;
+        let it = &status["relationships"][0];
+        match (it["state"].as_str(), it["role"].as_str()) {
+            (Some(state), Some(role)) => Ok(Relationship { state: state.to_owned(), active: role == "active" }),
+            _ => Err(format!("no relationship in {status}")),
+        }
+    }
+
+    /// Waits until the relationship is in this state and this node in this role.
+    pub fn wait_for(&self, state: &str, active: bool) {
+        let wanted = Relationship { state: state.to_owned(), active };
+        until(&format!("{} to be {wanted:?}", self.site.name), LONG, || match self.relationship() {
+            Ok(found) if found == wanted => Ok(()),
+            Ok(found) => Err(format!("it is {found:?}\n{}", self.tail())),
+            Err(error) => Err(format!("{error}\n{}", self.tail())),
+        });
+    }
+
+    /// Everything this node knows about leases, without what differs between two nodes that agree (how long ago they
+    /// asked their clocks, who took what).
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub fn leases(&self) -> Result<Vec<Lease>, String> {
+        let list = self.ask(&["leases", "list"])?;
+        let list = list.as_array().ok_or_else(|| format!("not a list: {list}"))?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut leases: Vec<Lease> = list
+            .iter()
+            .map(|it| Lease {
+                address: text(&it["address"]),
+                hardware: text(&it["hardware"]),
+                state: text(&it["state"]),
+            })
+            .collect();
+        leases.sort();
+        Ok(leases)
+    }
+
+    /// The end of its log, to say why it is not as it should be.
+    pub fn tail(&self) -> String {
+        let log = fs::read_to_string(self.site.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            crate::say(&format!("--- log of {}\n{}", self.site.name, self.tail()));
+        }
+    }
+}
+
+/// What a node says of its relationship.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Relationship {
+    pub state: String,
+    pub active: bool,
+}
+
+/// A line of `leases list`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Lease {
+    pub address: String,
+    pub hardware: String,
+    pub state: String,
+}

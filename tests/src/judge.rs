@@ -1,0 +1,148 @@
+//! The judge: it sees every frame of the LAN and applies the invariants of docs/architecture.md to them.
+//!
+//! Each rule is a function from what was seen to its violations, so that each has a test that shows it can find one.
+
+use crate::capture::{Direction, Endpoint, Seen};
+use crate::device::lease_seconds_of;
+use crate::frame::{Dhcp, Frame};
+use dhcproto::v4::{Message, MessageType};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+/// What a deactivated node must not emit on a client link: DHCP, ICMP and ARP requests. (An ARP reply is the kernel's
+/// and says nothing to a client.)
+pub fn deactivated_is_silent(seen: &[Seen], node: usize) -> Vec<String> {
+    sent_by_node(seen, node)
+        .filter(|it| matches!(it.frame, Frame::Dhcp(_) | Frame::Icmp { .. } | Frame::ArpRequest { .. }))
+        .map(|it| format!("node {node} emitted {:?}", it.frame))
+        .collect()
+}
+
+fn sent_by_node(seen: &[Seen], node: usize) -> impl Iterator<Item = &Seen> {
+    seen.iter().filter(move |it| it.endpoint == Endpoint::Node(node) && it.direction == Direction::Sent)
+}
+
+/// The messages of clients that arrived at a node's port: the proof that it was silent although it was spoken to.
+pub fn reached_node(seen: &[Seen], node: usize) -> Vec<(MessageType, Dhcp)> {
+    seen.iter()
+        .filter(|it| it.endpoint == Endpoint::Node(node) && it.direction == Direction::Reached)
+        .filter_map(dhcp_of)
+        .filter(|dhcp| dhcp.destination.1 == 67)
+        .filter_map(|dhcp| Some((dhcp.message.as_ref()?.opts().msg_type()?, dhcp.clone())))
+        .collect()
+}
+
+/// When a node first emitted a message of this type.
+pub fn first_answer(seen: &[Seen], node: usize, kind: MessageType) -> Option<Instant> {
+    let is_kind = |it: &&Seen| message_of(it).and_then(|message| message.opts().msg_type()) == Some(kind);
+    sent_by_node(seen, node).find(is_kind).map(|it| it.at)
+}
+
+fn dhcp_of(seen: &Seen) -> Option<&Dhcp> {
+    if let Frame::Dhcp(dhcp) = &seen.frame { Some(dhcp) } else { None }
+}
+
+fn message_of(seen: &Seen) -> Option<&Message> {
+    dhcp_of(seen)?.message.as_ref()
+}
+
+/// The validity of a lease as its client sees it.
+#[derive(Clone, Debug)]
+struct Holding {
+    client: Vec<u8>,
+    until: Instant,
+}
+
+/// No address with two clients at one time: a lease holds from its ACK until it expires, or its client releases or
+/// declines it, or is told NAK.
+pub fn one_client_per_address(seen: &[Seen]) -> Vec<String> {
+    let mut held: BTreeMap<Ipv4Addr, Vec<Holding>> = BTreeMap::new();
+    let mut violations = Vec::new();
+    for it in seen.iter().filter(|it| it.direction == Direction::Sent) {
+        let Some(message) = message_of(it) else { continue };
+        let client = message.chaddr().to_vec();
+        let from_node = matches!(it.endpoint, Endpoint::Node(_));
+        match (from_node, message.opts().msg_type()) {
+            (true, Some(MessageType::Ack)) => {
+                let Some(seconds) = lease_seconds_of(message) else { continue };
+                let holdings = held.entry(message.yiaddr()).or_default();
+                holdings.retain(|holding| holding.until > it.at);
+                if let Some(other) = holdings.iter().find(|holding| holding.client != client) {
+                    violations.push(format!(
+                        "{} was given to {client:02x?} while {:02x?} holds it for another {:?}",
+                        message.yiaddr(),
+                        other.client,
+                        other.until - it.at
+                    ));
+                }
+                holdings.retain(|holding| holding.client != client);
+                holdings.push(Holding { client, until: it.at + Duration::from_secs(seconds.into()) });
+            }
+            (true, Some(MessageType::Nak)) | (false, Some(MessageType::Release | MessageType::Decline)) => {
+                held.values_mut().for_each(|holdings| holdings.retain(|holding| holding.client != client));
+            }
+            _ => {}
+        }
+    }
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Mac;
+    use dhcproto::v4::DhcpOption;
+
+    fn seen(at: Instant, endpoint: Endpoint, kind: MessageType, client: u8, address: [u8; 4], seconds: u32) -> Seen {
+        let none = Ipv4Addr::UNSPECIFIED;
+        let mut message = Message::new_with_id(1, none, address.into(), none, none, &[2, 0, 0, 0, 0, client]);
+        message.opts_mut().insert(DhcpOption::MessageType(kind));
+        message.opts_mut().insert(DhcpOption::AddressLeaseTime(seconds));
+        let dhcp = Dhcp {
+            source_mac: Mac([0; 6]),
+            destination_mac: Mac::BROADCAST,
+            source: (none, 67),
+            destination: (none, 68),
+            message: Some(message),
+        };
+        Seen { at, endpoint, direction: Direction::Sent, frame: Frame::Dhcp(Box::new(dhcp)) }
+    }
+
+    #[test]
+    fn an_address_given_twice_is_found_and_one_given_on_is_not() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let address = [10, 20, 0, 50];
+        let ack = |second, node, client| seen(at(second), Endpoint::Node(node), MessageType::Ack, client, address, 60);
+        let ended = |kind| seen(at(5), Endpoint::Client(0), kind, 1, [0; 4], 0);
+        assert_eq!(one_client_per_address(&[ack(0, 0, 1), ack(10, 1, 2)]).len(), 1);
+        assert_eq!(
+            one_client_per_address(&[ack(0, 0, 1), ack(10, 1, 1)]).len(),
+            0,
+            "the same client may hear it twice"
+        );
+        assert_eq!(one_client_per_address(&[ack(0, 0, 1), ack(61, 1, 2)]).len(), 0, "the lease was over");
+        assert_eq!(one_client_per_address(&[ack(0, 0, 1), ack(50, 0, 1), ack(61, 1, 2)]).len(), 1, "it was extended");
+        for kind in [MessageType::Release, MessageType::Decline] {
+            assert_eq!(one_client_per_address(&[ack(0, 0, 1), ended(kind), ack(10, 1, 2)]).len(), 0, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_deactivated_node_emits_is_counted_but_arp_replies() {
+        let now = Instant::now();
+        let mut all = vec![seen(now, Endpoint::Node(1), MessageType::Nak, 1, [0; 4], 0)];
+        let any = Ipv4Addr::UNSPECIFIED;
+        for frame in [
+            Frame::Icmp { from: any, to: any, kind: 8 },
+            Frame::ArpRequest { by: Mac::BROADCAST, from: any, for_address: any },
+            Frame::ArpReply { from: any },
+        ] {
+            all.push(Seen { at: now, endpoint: Endpoint::Node(1), direction: Direction::Sent, frame });
+        }
+        assert_eq!(deactivated_is_silent(&all, 1).len(), 3);
+        assert!(deactivated_is_silent(&all, 0).is_empty());
+        assert_eq!(first_answer(&all, 1, MessageType::Nak), Some(now));
+    }
+}

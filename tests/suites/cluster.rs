@@ -1,0 +1,17 @@
+//! Two real nodes and real clients in network namespaces: what a site would see, judged from the frames on its LAN.
+//!
+//! Each test is a story with a [`Pair`](pair::Pair). Nothing is asserted after a sleep: conditions are waited for, and
+//! what must never happen is judged over the whole capture.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it as the test itself does")]
+
+#[path = "cluster/cut_link.rs"]
+mod cut_link;
+#[path = "cluster/death.rs"]
+mod death;
+#[path = "cluster/laboratory.rs"]
+mod laboratory;
+#[path = "cluster/pair.rs"]
+mod pair;
+#[path = "cluster/silence.rs"]
+mod silence;
