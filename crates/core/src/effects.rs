@@ -101,22 +101,9 @@ impl Effects {
         lease
     }
 
-    /// Sends what rests on nothing but what is persisted already. Only the hello of its session is not overtaken on
-    /// the same stream: the partner drops whatever comes before it, and nothing would be sent again.
+    /// Sends what rests on nothing but what is persisted already.
     pub(crate) fn send_now(&mut self, to: &NodeName, session: Session, message: PeerMessage) {
-        let is_hello = |gated: &Gated| match gated {
-            Gated::Message(waiting) => {
-                waiting.to == *to && waiting.session == session && matches!(waiting.message, PeerMessage::Hello(_))
-            }
-            Gated::Answer(..) => false,
-        };
-        let overtakes = matches!(message, PeerMessage::Pair(..)) && self.gated.iter().any(|(_, gated)| is_hello(gated));
-        let outgoing = Outgoing { to: to.clone(), session, message };
-        if overtakes {
-            self.gate(Gated::Message(outgoing));
-        } else {
-            self.outputs.messages.push(outgoing);
-        }
+        self.outputs.messages.push(Outgoing { to: to.clone(), session, message });
     }
 
     /// Sends what rests on nothing but what is persisted already, and does not overtake what waits for a write.
@@ -233,7 +220,7 @@ mod tests {
         let partner = NodeName::from("b");
         let batch = PeerMessage::Pair("office".into(), PairMessage::Batch { number: 0, records: vec![] });
         fx.send(&partner, Session(1), hello());
-        fx.send_now(&partner, Session(1), batch.clone());
+        fx.send_in_order(&partner, Session(1), batch.clone());
         fx.send_now(&partner, Session(1), heartbeat());
         let sent = |fx: &mut Effects| -> Vec<PeerMessage> {
             std::mem::take(&mut fx.outputs.messages).into_iter().map(|outgoing| outgoing.message).collect()
@@ -241,7 +228,7 @@ mod tests {
         assert_eq!(sent(&mut fx), [heartbeat()]);
         fx.persist(Sequence(7));
         assert_eq!(sent(&mut fx), [hello(), batch.clone()]);
-        fx.send_now(&partner, Session(1), batch.clone());
+        fx.send_in_order(&partner, Session(1), batch.clone());
         assert_eq!(sent(&mut fx), [batch]);
     }
 }
