@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 use std::{fs, io};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -30,6 +31,9 @@ use tonic::service::Routes;
 
 /// Messages of peers that wait for the serving loop.
 const PEER_QUEUE: usize = 4_096;
+
+/// How often renewed certificates are looked for.
+const RENEW_EVERY: Duration = Duration::from_secs(60);
 
 /// Threads for peers and operators.
 const WORKERS: usize = 2;
@@ -214,12 +218,14 @@ fn start(
     let (stop, stopped) = oneshot::channel::<()>();
     let routes = open_to_operators.add_service(peers.gate().into_service());
     let nodes: Vec<_> = cluster.nodes.iter().map(|node| node.rpc.ip()).collect();
+    let renewable = Arc::clone(&tls);
     let shutdown = async {
         let _ = stopped.await;
     };
     runtime
         .spawn(say_if_it_fails("the port of peers and operators", port::serve(listener, tls, nodes, routes, shutdown)));
     leave_on_signal(runtime, handle.clone())?;
+    renew_certificates(runtime, renewable)?;
     let offset = WallOffset::between(now.instant, now.wall);
     let driver = Driver {
         node,
@@ -237,6 +243,8 @@ fn start(
         work: Work::default(),
     };
     tracing::info!(node = %settings.name, rpc = %settings.rpc, "serving");
+    // Fails where there is no service manager to tell.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     // On this thread: the runtime has its own.
     let ended = driver.run();
     drop(stop);
@@ -301,6 +309,26 @@ fn peer_settings(
         revision: configuration.revision.clone(),
         peers,
     }
+}
+
+/// Takes renewed certificates into use: on SIGHUP, and now and then. Those that cannot be used change nothing.
+fn renew_certificates(runtime: &Runtime, tls: Arc<ReloadableTls>) -> Result<(), DaemonError> {
+    let _inside = runtime.enter();
+    let catch = |source| DaemonError::Os { action: "catch signals", source };
+    let mut hangup = signal(SignalKind::hangup()).map_err(catch)?;
+    runtime.spawn(async move {
+        let mut said = None;
+        loop {
+            // Either of the two is a reason to look.
+            let _ = tokio::time::timeout(RENEW_EVERY, hangup.recv()).await;
+            let problem = tls.reload().err().map(|error| error.to_string());
+            if let Some(problem) = problem.as_ref().filter(|problem| said.as_ref() != Some(*problem)) {
+                tracing::warn!("the certificates in use stay, because those on disk cannot be used: {problem}");
+            }
+            said = problem;
+        }
+    });
+    Ok(())
 }
 
 /// A clean stop: the partner is told before the process ends.

@@ -192,7 +192,7 @@ impl Driver {
         }
     }
 
-    /// Once a second: have the interfaces changed, is the clock right?
+    /// Once a second: have the interfaces changed, is the clock right? And a sign of life for the service manager.
     fn look_around(&mut self) {
         let now = self.clock.now();
         if now.instant < self.work.next_look {
@@ -224,6 +224,8 @@ impl Driver {
             let links = describe(&self.links);
             self.node.handle(now, Input::Links(links));
         }
+        // Fails where there is no service manager to tell.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         if self.clock.is_synchronised() {
             self.node.handle(now, Input::ClockConfirmed);
         }
