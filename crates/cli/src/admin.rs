@@ -264,17 +264,6 @@ fn deepest(error: &(dyn Error + 'static)) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
-/// Follows a stream of answers, to its end.
-pub(crate) async fn each<T>(
-    mut stream: tonic::Streaming<T>,
-    mut take: impl FnMut(T) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    while let Some(message) = stream.message().await.map_err(|status| failed(&status))? {
-        take(message)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -41,15 +41,16 @@ impl Events {
         admin::block_on(async {
             let mut client = self.server.connect().await?;
             let request = proto::WatchEventsRequest { follow: self.follow };
-            let events = client.watch_events(request).await.map_err(|status| admin::failed(&status))?.into_inner();
+            let events = client.watch_events(request).await.map_err(|status| admin::failed(&status))?;
+            let mut events = events.into_inner();
             let mut any = false;
-            admin::each(events, |response| {
+            while let Some(response) = events.message().await.map_err(|status| admin::failed(&status))? {
                 any = true;
                 let event = Event::from(response.event.unwrap_or_default());
-                output::line(&if self.json { event.json()? } else { event.text(clock::wall().0) });
-                Ok(())
-            })
-            .await?;
+                if !output::line_is_read(&if self.json { event.json()? } else { event.text(clock::wall().0) }) {
+                    return Ok(Exit::Done);
+                }
+            }
             if !any && !self.json {
                 output::line("No events.");
             }

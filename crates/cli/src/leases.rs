@@ -150,13 +150,12 @@ impl From<proto::LeaseView> for Lease {
 }
 
 async fn fetch(client: &mut Client, request: proto::ListLeasesRequest) -> Result<Vec<Lease>, Failure> {
-    let pages = client.list_leases(request).await.map_err(|status| admin::failed(&status))?.into_inner();
+    let pages = client.list_leases(request).await.map_err(|status| admin::failed(&status))?;
+    let mut pages = pages.into_inner();
     let mut leases = Vec::new();
-    admin::each(pages, |page| {
+    while let Some(page) = pages.message().await.map_err(|status| admin::failed(&status))? {
         leases.extend(page.leases.into_iter().map(Lease::from));
-        Ok(())
-    })
-    .await?;
+    }
     Ok(leases)
 }
 

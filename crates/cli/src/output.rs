@@ -2,7 +2,7 @@
 //!
 //! A reader that went away, as `head` does, is not an error worth a panic: what is written after that is dropped.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle};
 use std::io::{IsTerminal, Write};
 
 /// Wider than this, lines are hard to read and do not fit a mail.
@@ -14,6 +14,11 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().f
 /// A line on standard output.
 pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// A line of many, as they come; whether anybody still reads them.
+pub(crate) fn line_is_read(text: &str) -> bool {
+    writeln!(std::io::stdout().lock(), "{text}").is_ok()
 }
 
 /// Bytes on standard output, as they are.
@@ -46,6 +51,16 @@ pub(crate) fn table<'a>(header: impl IntoIterator<Item = &'a str>, rows: impl In
     let width = table.width().map_or(WIDTH, |terminal| terminal.min(WIDTH));
     table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     table.set_header(header.into_iter().collect::<Vec<_>>()).add_rows(rows);
+    table
+}
+
+/// The same, with these columns as wide as what they hold: words that are not to be broken.
+pub(crate) fn unbroken(mut table: Table, columns: impl IntoIterator<Item = usize>) -> Table {
+    for column in columns {
+        if let Some(column) = table.column_mut(column) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
     table
 }
 

@@ -87,7 +87,7 @@ fn relationships(relationships: &[Relationship], now: i64) -> Table {
             Cell::new(partner(&relationship.partner)),
         ]
     });
-    output::table(header, rows)
+    output::unbroken(output::table(header, rows), [1, 2])
 }
 
 /// The state, with what it stands on.
@@ -97,9 +97,13 @@ fn state_of(relationship: &Relationship) -> String {
 }
 
 fn partner(partner: &Partner) -> String {
-    let mut parts = vec![format!("{}: {}", partner.node, partner.state.unwrap_or("not heard yet"))];
+    let Some(state) = partner.state else { return format!("{}: not heard yet", partner.node) };
+    let said = if partner.connected { "" } else { "last said " };
+    let mut parts = vec![format!("{}: {said}{state}", partner.node)];
     parts.extend(partner.heartbeat_age_ms.map(|age| format!("heard {} ago", words::roughly(age))));
-    parts.extend(partner.rtt_ms.map(|rtt| format!("round trip {:.1} ms", rtt.as_millis())));
+    parts.extend(
+        partner.rtt_ms.filter(|_| partner.connected).map(|rtt| format!("round trip {:.1} ms", rtt.as_millis())),
+    );
     parts.extend((partner.lag_records > 0).then(|| format!("{} records behind", partner.lag_records)));
     // Less than a second is what clocks without a common source do.
     parts.extend(partner.skew_ms.filter(|skew| skew.abs() >= 1_000).map(|skew| format!("clock off by {skew} ms")));
@@ -110,15 +114,18 @@ fn notes(relationship: &Relationship) -> impl Iterator<Item = String> {
     relationship.notes().into_iter().map(|note| format!("{}: {note}", relationship.name))
 }
 
+/// Declined addresses are rare, and have a column only if there are any.
 fn scopes(scopes: &[Scope]) -> Table {
-    let header = ["SCOPE", "SUBNET", "HERE", "SIZE", "BOUND", "FREE HERE", "FREE THERE", "DECLINED", "RESERVED"];
+    let any_declined = scopes.iter().any(|scope| scope.declined > 0);
+    let declined = any_declined.then_some("DECLINED");
+    let header = ["SCOPE", "SUBNET", "HERE", "SIZE", "BOUND", "FREE HERE", "FREE THERE", "RESERVED"];
     let rows = scopes.iter().map(|scope| {
-        let numbers =
-            [scope.addresses, scope.bound, scope.free_home, scope.free_partner, scope.declined, scope.reserved];
+        let numbers = [scope.addresses, scope.bound, scope.free_home, scope.free_partner, scope.reserved];
+        let numbers = numbers.into_iter().chain(any_declined.then_some(scope.declined));
         let words = [Cell::new(&scope.name), Cell::new(&scope.subnet), coloured(scope.state.unwrap_or("-").to_owned())];
         words.into_iter().chain(numbers.map(output::number)).collect()
     });
-    output::table(header, rows)
+    output::unbroken(output::table(header.into_iter().chain(declined), rows), [1, 2])
 }
 
 /// Colour repeats what the word says; the table drops it where it is not wanted.

@@ -13,8 +13,8 @@ use ratatui::widgets::{Block, Paragraph, Sparkline, Wrap};
 const COLOURS: [Color; 2] = [Color::Cyan, Color::Magenta];
 /// Shapes, so that the nodes are told apart without colour.
 const MARKS: [&str; 2] = ["●", "■"];
-/// Width of a label and of the frame beside it.
-const LABEL: u16 = 14;
+/// Width of a label.
+const LABEL: u16 = 12;
 
 pub(super) fn draw(stage: &Stage, frame: &mut Frame<'_>) {
     let rows = [Constraint::Length(2), Constraint::Length(10), Constraint::Length(6), Constraint::Min(4)];
@@ -48,7 +48,7 @@ fn draw_node(stage: &Stage, node: Node, frame: &mut Frame<'_>, area: Rect) {
     lines.push(heartbeat);
     lines.push(Line::from(vec![label("answers"), stage.crowd().answers()[node].to_string().into()]));
     frame.render_widget(Paragraph::new(lines), text);
-    let [_, chart] = Layout::horizontal([Constraint::Length(LABEL - 1), Constraint::Fill(1)]).areas(answers);
+    let [_, chart] = Layout::horizontal([Constraint::Length(LABEL), Constraint::Fill(1)]).areas(answers);
     let rates = seen.rates(usize::from(chart.width));
     frame.render_widget(Sparkline::default().data(&rates).style(Style::new().fg(COLOURS[node])), chart);
 }

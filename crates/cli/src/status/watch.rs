@@ -35,11 +35,18 @@ async fn lines(server: &Server, as_json: bool) -> Outcome {
     let mut news = follow(server.clone(), LINES);
     let mut away = false;
     while let Some(news) = news.recv().await {
-        match &news {
-            News::Status(report) if as_json => output::line(&json(report)?),
-            News::Status(report) => plain(report, clock::wall().0).iter().for_each(|line| output::line(line)),
-            News::Away(why) if !away => output::error(why),
-            News::Away(_) => {}
+        let is_read = match &news {
+            News::Status(report) if as_json => output::line_is_read(&json(report)?),
+            News::Status(report) => plain(report, clock::wall().0).iter().all(|line| output::line_is_read(line)),
+            News::Away(why) => {
+                if !away {
+                    output::error(why);
+                }
+                true
+            }
+        };
+        if !is_read {
+            break;
         }
         away = matches!(news, News::Away(_));
     }
@@ -152,7 +159,7 @@ fn label(text: &str) -> Span<'static> {
 }
 
 fn scopes(report: &Report) -> Table<'static> {
-    let header = Row::new(["SCOPE", "SUBNET", "HERE", "ADDRESSES", "BOUND", "FREE HERE", "FREE THERE"]).dim();
+    let header = Row::new(["SCOPE", "SUBNET", "HERE", "SIZE", "BOUND", "FREE HERE", "FREE THERE"]).dim();
     let rows = report.scopes.iter().map(|scope| {
         let numbers =
             [scope.addresses, scope.bound, scope.free_home, scope.free_partner].map(|number| number.to_string());
