@@ -1,5 +1,7 @@
 //! Operators' commands against a node that says what it is told to say, and remembers what it was asked.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use standfast_rpc::proto::admin_service_server::{AdminService, AdminServiceServer};
 use standfast_rpc::proto::{self, CommandResult, Outcome};
 use std::os::unix::net::UnixListener as StdListener;
