@@ -228,6 +228,7 @@ impl Relationship {
         }
         self.table.set_free_without_agreement(after == Phase::PartnerDown);
         self.persist(fx);
+        self.gate = fx.last();
         if before != after {
             fx.event(Code::StateChanged, Some((&self.name, self.epoch)), format!("{before} -> {after}"), why);
         }
@@ -243,7 +244,7 @@ impl Relationship {
             return;
         }
         let record = self.record(fx);
-        self.gate = fx.write(StoredRecord::Relationship(record));
+        fx.write(StoredRecord::Relationship(record));
     }
 
     fn record(&self, fx: &Effects) -> RelationshipRecord {
