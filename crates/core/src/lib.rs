@@ -15,6 +15,7 @@ pub mod id;
 pub mod input;
 pub mod lease;
 pub mod message;
+pub mod mutant;
 pub mod node;
 pub mod output;
 mod peer;

@@ -21,6 +21,7 @@ use crate::id::{NodeName, RelationshipName, Sequence};
 use crate::input::{Identity, Input, Link, StoreHealth};
 use crate::lease::record::Lease;
 use crate::lease::table::LeaseTable;
+use crate::mutant::{Rule, holds};
 use crate::output::{Outputs, StoredRecord};
 use crate::peer::Peer;
 use crate::stored::{NodeRecord, Stored};
@@ -297,7 +298,7 @@ impl Node {
         let now = self.fx.instant();
         let stood_still = now.since(self.last_turn);
         self.last_turn = now;
-        if stood_still < self.standstill() {
+        if stood_still < self.standstill() || !holds(Rule::PauseDetection) {
             return;
         }
         self.stale_before = now;

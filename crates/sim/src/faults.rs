@@ -136,11 +136,6 @@ impl Faults {
         let mean = [3, 8, 15, 30][random.index(4)] * SECOND;
         Self { weights, mean, promised_off: [false; 2], held_for: None, calm: false, requests: 0 }
     }
-
-    /// Nothing goes wrong but what a scenario asks for.
-    pub(crate) fn none() -> Self {
-        Self { weights: [0; 20], mean: SECOND, promised_off: [false; 2], held_for: None, calm: true, requests: 0 }
-    }
 }
 
 impl World {

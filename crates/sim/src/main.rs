@@ -20,10 +20,35 @@ struct Arguments {
     /// Run many seeds, FIRST..LAST, and tell only what is broken.
     #[arg(long, value_parser = range)]
     seeds: Option<(u64, u64)>,
+    /// Switch a rule of failover off.
+    #[cfg(feature = "mutants")]
+    #[arg(long)]
+    without: Option<String>,
+    /// Switch each rule off in turn and print how many seeds it takes to notice; `--seeds` limits the search.
+    #[cfg(feature = "mutants")]
+    #[arg(long)]
+    mutants: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    #[cfg(feature = "mutants")]
+    {
+        use standfast_core::mutant::{Rule, without};
+        if arguments.mutants {
+            return mutants(arguments.seeds.unwrap_or((0, 1_000)), arguments.minutes);
+        }
+        if let Some(name) = &arguments.without {
+            let Some(rule) = Rule::ALL.iter().find(|rule| rule.name() == name) else {
+                println!(
+                    "no such rule; there is: {}",
+                    Rule::ALL.iter().map(|r| r.name()).collect::<Vec<_>>().join(" ")
+                );
+                return ExitCode::FAILURE;
+            };
+            without(Some(*rule));
+        }
+    }
     match (arguments.seed, arguments.seeds) {
         (Some(seed), None) => tell(seed, arguments.minutes),
         (_, seeds) => search(seeds.unwrap_or((0, 100)), arguments.minutes),
@@ -68,6 +93,28 @@ fn search((first, last): (u64, u64), minutes: i64) -> ExitCode {
     let rate = simulated / began.elapsed().as_secs_f64();
     println!("{} seeds, {broken} broken, {rate:.0} simulated minutes a second", last - first);
     verdict(broken == 0)
+}
+
+/// The table of mutants and the seeds that each needs. A seed that breaks with all rules on shows nothing.
+#[cfg(feature = "mutants")]
+fn mutants((first, last): (u64, u64), minutes: i64) -> ExitCode {
+    use standfast_core::mutant::{Rule, without};
+    let mut all_caught = true;
+    for &rule in Rule::ALL {
+        let caught = (first..last).find_map(|seed| {
+            without(Some(rule));
+            let report = run(seed, Options { minutes, lines: false });
+            without(None);
+            let violation = report.violations.into_iter().next()?;
+            run(seed, Options { minutes, lines: false }).violations.is_empty().then_some((seed, violation.invariant))
+        });
+        match caught {
+            Some((seed, invariant)) => println!("{:24} {:>6} seeds  {invariant}", rule.name(), seed - first + 1),
+            None => println!("{:24} not caught in {} seeds", rule.name(), last - first),
+        }
+        all_caught &= caught.is_some();
+    }
+    verdict(all_caught)
 }
 
 fn verdict(holds: bool) -> ExitCode {

@@ -14,6 +14,7 @@ use crate::effects::Effects;
 use crate::event::Code;
 use crate::id::{Epoch, Session, Slot};
 use crate::message::{PairHello, PairMessage, Ready};
+use crate::mutant::{Rule, holds};
 use crate::stored::Embargo;
 use crate::time::{Instant, Remaining};
 
@@ -132,7 +133,9 @@ impl Relationship {
             self.send(PairMessage::PassDone, fx);
         }
         let Some(exchange) = self.exchange.as_ref() else { return };
-        let synced = exchange.pass_done_said && exchange.pass_done_heard && exchange.pass_taken(&self.table);
+        let synced = exchange.pass_done_said
+            && exchange.pass_done_heard
+            && (exchange.pass_taken(&self.table) || !holds(Rule::ReadyHandshake));
         if synced && exchange.ready_said.is_none() && self.leaves_partner_down(exchange.ready_heard.is_some(), fx) {
             let ready = Ready {
                 unbroken: self.unbroken,

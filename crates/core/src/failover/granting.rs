@@ -12,6 +12,7 @@ use crate::event::Code;
 use crate::id::Sequence;
 use crate::lease::record::{ClientId, HardwareAddress, Lease, LeaseRecord, LeaseState, Version};
 use crate::message::PairMessage;
+use crate::mutant::{Rule, holds};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -196,7 +197,7 @@ impl Relationship {
         if self.partner.is_none() {
             return Ok(Right::Allocate);
         }
-        if self.table.is_home(address) && agreed {
+        if (self.table.is_home(address) || !holds(Rule::Home)) && agreed {
             return Ok(Right::Allocate);
         }
         if self.partner_down().is_some() {
@@ -236,7 +237,9 @@ impl Relationship {
         let waits = right == Right::Ask || self.waits_for_partner();
         let expiry = if waits || self.leads_freely() { wanted } else { bounded };
         // A client that does not hear this answer goes on believing in the longer one that it had.
-        let believed = before.filter(|lease| lease.client == wish.client && lease.state == LeaseState::Bound);
+        let believed = before.filter(|lease| {
+            lease.client == wish.client && lease.state == LeaseState::Bound && holds(Rule::LargerExpiry)
+        });
         let recorded = believed.map_or(expiry, |lease| lease.expiry.max(expiry));
         let lease = Lease {
             address: wish.address,
@@ -316,7 +319,7 @@ impl Relationship {
     /// Replies whose write is durable now leave.
     pub(crate) fn settle_persisted(&mut self, fx: &mut Effects) {
         while let Some(&(sequence, address)) = self.held.by_write.first()
-            && fx.is_persisted(sequence)
+            && (fx.is_persisted(sequence) || !holds(Rule::DurableBeforeVisible))
         {
             let Some(held) = self.held.take(address) else { return };
             let full = matches!(held.waits_for, WaitsFor::Write { full: true, .. });
@@ -383,7 +386,7 @@ impl Relationship {
 
     /// Whether promises need no bound: there is no partner, or there is proof that it does not serve.
     fn leads_freely(&self) -> bool {
-        self.partner.is_none() || self.partner_down().is_some()
+        self.partner.is_none() || self.partner_down().is_some() || !holds(Rule::LeadTime)
     }
 
     /// The latest expiry that may be promised without the partner: `max(acked, now) + MCLT`, or what is wanted.

@@ -6,6 +6,7 @@ use super::state::{Phase, Proof, Role, State};
 use crate::effects::Effects;
 use crate::event::Code;
 use crate::lease::record::Lease;
+use crate::mutant::{Rule, holds};
 use crate::output::CommandResult;
 use crate::stored::Embargo;
 use crate::time::{Instant, Wall};
@@ -48,6 +49,9 @@ impl Giving {
     /// Whether the wait of partner-down is over for an address, so that another client may have it.
     pub(crate) fn wait_is_over(&self, lease: Option<&Lease>) -> bool {
         let Some((proof, from)) = self.partner_down else { return false };
+        if !holds(Rule::PartnerDownWait) {
+            return true;
+        }
         let potential = lease.map_or(Instant::NEVER, |lease| lease.potential_expiry);
         match proof {
             Proof::CleanLeave => potential <= self.certain,
@@ -62,6 +66,7 @@ impl Giving {
     pub(crate) fn holds_back(&self, lease: Option<&Lease>) -> bool {
         match self.embargo {
             None => false,
+            Some(_) if !holds(Rule::Embargo) => false,
             Some(Embargo::UntilSynced) => true,
             Some(Embargo::PerAddress { opened, .. }) => {
                 let potential = lease.map_or(Instant::NEVER, |lease| lease.potential_expiry);
@@ -205,7 +210,7 @@ impl Relationship {
 
     /// Enters partner-down: the whole pool is this node's once the waits are over.
     pub(crate) fn enter_partner_down(&mut self, proof: Proof, from: Instant, why: &str, fx: &mut Effects) {
-        if self.must_hear_partner {
+        if self.must_hear_partner && holds(Rule::FullEmbargo) {
             let end = from + self.longest_lease + self.settings.mclt + REUSE_GRACE;
             self.embargo = Some(Embargo::Everything { end, extends_nothing: self.lost });
             let what = "the partner may have promised anything before it died: no address is given away until then";

@@ -16,6 +16,7 @@ use crate::id::{Epoch, NodeName, RelationshipName, Sequence, Slot};
 use crate::input::Request;
 use crate::lease::table::{LeaseTable, Over};
 use crate::message::Pulse;
+use crate::mutant::{Rule, holds};
 use crate::output::{CommandResult, StoredRecord};
 use crate::stored::{Embargo, RelationshipRecord};
 use crate::time::Instant;
@@ -283,7 +284,9 @@ impl Relationship {
 
     /// Takes a new epoch and answers from now on.
     pub(crate) fn promote(&mut self, why: &str, fx: &mut Effects) {
-        self.epoch = self.epoch.next(self.slot);
+        if holds(Rule::EpochFencing) {
+            self.epoch = self.epoch.next(self.slot);
+        }
         self.unbroken = true;
         self.promoted_automatically = !self.is_primary;
         let since = fx.instant();
@@ -306,8 +309,7 @@ impl Relationship {
         match resume {
             Resume::PartnerDown { .. } => until,
             Resume::CommunicationsInterrupted => {
-                let silent = self.must_hear_partner
-                    || self.lost
+                let silent = ((self.must_hear_partner || self.lost) && holds(Rule::MustHearPartner))
                     || self.settings.isolated_start == IsolatedStart::Silent
                     || !self.settings.fence_command.is_empty()
                     || self.settings.auto_partner_down.is_some();

@@ -14,6 +14,7 @@ use crate::effects::Effects;
 use crate::id::Slot;
 use crate::lease::record::{ClientId, Lease};
 use crate::lease::table::{LeaseTable, PoolIndex};
+use crate::mutant::{Rule, holds};
 use crate::time::Instant;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub(crate) struct Serving<'a> {
 impl Relationship {
     /// The right to answer the clients of these scopes, if this node has it.
     pub(crate) fn serving<'a>(&'a mut self, fx: &'a mut Effects) -> Option<Serving<'a>> {
-        if self.is_serving(fx) { Some(Serving { pair: self, fx }) } else { None }
+        if self.is_serving(fx) || !holds(Rule::SilenceGate) { Some(Serving { pair: self, fx }) } else { None }
     }
 }
 
@@ -45,7 +46,9 @@ impl Serving<'_> {
     /// Whether what is known here of a lease is evidence against a client: not of an address whose home is the
     /// partner's, while the partner may be changing it unheard.
     pub(crate) fn is_evidence(&self, address: Ipv4Addr) -> bool {
-        self.pair.table.is_home(address) || self.pair.state.phase() != Phase::CommunicationsInterrupted
+        self.pair.table.is_home(address)
+            || self.pair.state.phase() != Phase::CommunicationsInterrupted
+            || !holds(Rule::NakEvidence)
     }
 
     /// Whether both nodes are in step, so that an answer to a DISCOVER may bind.

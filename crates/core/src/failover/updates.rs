@@ -12,6 +12,7 @@ use crate::lease::merge::{Merged, Merging, merge};
 use crate::lease::record::{HardwareAddress, Lease, LeaseRecord, LeaseState, Version};
 use crate::lease::table::LeaseTable;
 use crate::message::PairMessage;
+use crate::mutant::{Rule, holds};
 use crate::time::Instant;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -59,7 +60,13 @@ impl Relationship {
         let Some(partner) = self.partner.clone() else { return };
         while let Some(exchange) = self.exchange.as_mut() {
             let session = exchange.session;
-            let Some(batch) = exchange.next_batch(&self.table, fx.persisted, fx.instant()) else { break };
+            let Some(batch) = exchange.next_batch(
+                &self.table,
+                if holds(Rule::PersistBeforeSend) { fx.persisted } else { fx.last() },
+                fx.instant(),
+            ) else {
+                break;
+            };
             let message = crate::message::PeerMessage::Pair(self.name.clone(), batch);
             fx.send_in_order(&partner, session, message);
         }
@@ -153,7 +160,7 @@ impl Relationship {
     pub(crate) fn free_what_is_over(&mut self, fx: &mut Effects) {
         if self.may_relinquish(fx) {
             let until = fx.certain() - REUSE_GRACE;
-            let home = self.partner.is_none();
+            let home = self.partner.is_none() || !holds(Rule::Relinquish);
             let over: Vec<Lease> = self
                 .table
                 .over_by(home, (Instant(i64::MIN), Ipv4Addr::UNSPECIFIED), until)

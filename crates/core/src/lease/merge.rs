@@ -7,6 +7,7 @@
 
 use super::record::{Lease, LeaseState};
 use crate::id::Slot;
+use crate::mutant::{Rule, holds};
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ pub fn merge(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
     if theirs.version.has_seen(mine.version) {
         return succeed(merging, mine, theirs);
     }
-    if merging.home { decide(merging, mine, theirs) } else { Merged::NotTaken }
+    if merging.home || !holds(Rule::HomeMerges) { decide(merging, mine, theirs) } else { Merged::NotTaken }
 }
 
 /// Theirs has seen mine.
@@ -77,6 +78,9 @@ fn succeed(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
 
 /// Neither has seen the other, and this is the home.
 fn decide(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
+    if theirs.state == LeaseState::Free && !holds(Rule::RelinquishVersion) {
+        return Merged::Taken(Lease { version: mine.version.joined(theirs.version), ..theirs.clone() });
+    }
     let (mine_live, theirs_live) = (mine.is_live(merging.certain), theirs.is_live(merging.certain));
     let same_client = mine.client == theirs.client;
     let theirs_wins = match (mine_live, theirs_live) {
@@ -134,9 +138,10 @@ fn later_node_prefers_theirs(merging: Merging, mine: &Lease, theirs: &Lease) -> 
 }
 
 fn changed(merging: Merging, mine: &Lease, theirs: &Lease, kept: Lease) -> Lease {
+    let version = mine.version.joined(theirs.version);
     Lease {
         potential_expiry: mine.potential_expiry.max(theirs.potential_expiry),
-        version: mine.version.joined(theirs.version).raised(merging.slot),
+        version: if holds(Rule::MergeRaisesVersion) { version.raised(merging.slot) } else { version },
         taken: false,
         ..kept
     }

@@ -5,6 +5,7 @@ use crate::event::Code;
 use crate::failover::state::Phase;
 use crate::id::{NodeName, Session};
 use crate::message::{Heartbeat, Hello, PairMessage, PeerMessage, Remembered};
+use crate::mutant::{Rule, holds};
 use std::time::Duration;
 
 /// Wall clocks that differ by less confirm each other. Less than the grace after which an address is given on, or
@@ -115,7 +116,7 @@ impl Node {
     ///
     /// Unless the peer is the one that has gone back, to before this node's own loss: then its epochs are older too.
     fn went_back(&self, name: &NodeName, hello: &Hello) -> bool {
-        let Some(remembered) = hello.remembered else { return false };
+        let Some(remembered) = hello.remembered.filter(|_| holds(Rule::RollBackNoticed)) else { return false };
         if self.record.incarnations.contains(&remembered.incarnation) {
             return remembered.persisted > self.fx.last();
         }

@@ -1,0 +1,91 @@
+//! Rules that can be switched off, to show that the simulator would notice. Without the feature `mutants` every rule
+//! holds and nothing of this is left in the code.
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $rule:ident = $name:literal;)*) => {
+        /// A rule of failover.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Rule {
+            $($(#[$doc])* $rule,)*
+        }
+
+        impl Rule {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$rule,)*];
+
+            /// As the simulator's command line has it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$rule => $name,)*
+                }
+            }
+        }
+    };
+}
+
+rules! {
+    /// Only its home gives a free address away alone.
+    Home = "home";
+    /// An ended lease becomes free only by the other node's relinquishing.
+    Relinquish = "relinquish";
+    /// A relinquishing counts only if it has seen the home's latest.
+    RelinquishVersion = "relinquish-version";
+    /// Without the partner a promise is bounded.
+    LeadTime = "lead-time";
+    /// A node that lost its store holds back.
+    Embargo = "embargo";
+    /// A marked node is silent until it has heard its partner.
+    MustHearPartner = "must-hear-partner";
+    /// Ready is said when everything is taken.
+    ReadyHandshake = "ready-handshake";
+    /// Only what is persisted is sent to the partner.
+    PersistBeforeSend = "persist-before-send";
+    /// In partner-down another's address waits.
+    PartnerDownWait = "partner-down-wait";
+    /// A client hears of nothing that is not persisted.
+    DurableBeforeVisible = "durable-before-visible";
+    /// A deactivated node is silent.
+    SilenceGate = "silence-gate";
+    /// A version is a pair of counters.
+    PairVersion = "pair-version";
+    /// Records of which neither has seen the other are merged by the home alone.
+    HomeMerges = "home-merges";
+    /// A merged result raises the version.
+    MergeRaisesVersion = "merge-raises-version";
+    /// An extension keeps the larger expiry.
+    LargerExpiry = "larger-expiry";
+    /// Whoever is promoted takes a new epoch.
+    EpochFencing = "epoch-fencing";
+    /// After a standstill nothing that queued up is answered.
+    PauseDetection = "pause-detection";
+    /// While interrupted, what is known of the partner's addresses is no evidence.
+    NakEvidence = "nak-evidence";
+    /// A marked node that an operator sends into partner-down waits for the longest lease.
+    FullEmbargo = "full-embargo";
+    /// A store that went back in time is noticed.
+    RollBackNoticed = "roll-back-noticed";
+}
+
+#[cfg(feature = "mutants")]
+thread_local! {
+    static OFF: std::cell::Cell<Option<Rule>> = const { std::cell::Cell::new(None) };
+}
+
+/// Switches one rule off in this thread, or none.
+#[cfg(feature = "mutants")]
+pub fn without(rule: Option<Rule>) {
+    OFF.set(rule);
+}
+
+/// Whether a rule holds.
+#[cfg(feature = "mutants")]
+pub(crate) fn holds(rule: Rule) -> bool {
+    OFF.get() != Some(rule)
+}
+
+/// Whether a rule holds.
+#[cfg(not(feature = "mutants"))]
+pub(crate) const fn holds(_: Rule) -> bool {
+    true
+}
