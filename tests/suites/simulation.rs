@@ -5,7 +5,7 @@ use standfast_sim::run::{Options, Report, run};
 use std::collections::BTreeMap;
 
 /// Seeds that once broke an invariant, and what was wrong.
-const PINNED: [(u64, &str); 12] = [
+const PINNED: [(u64, &str); 13] = [
     (15, "two stores were found to be lost because of one"),
     (39, "a wall clock that stepped shortened what the store held"),
     (44, "two nodes waited for each other to say which had gone back in time"),
@@ -17,6 +17,7 @@ const PINNED: [(u64, &str); 12] = [
     (375, "a batch overtook the hello and was dropped"),
     (457, "an ask that the home refused became a NAK of a renewal"),
     (631, "a promise of partner-down was on its way when its rights ended"),
+    (1_151, "what a process had written since its start hid that its store had gone back"),
     (1_923, "an address that its client had declined elsewhere"),
 ];
 

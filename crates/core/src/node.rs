@@ -52,6 +52,8 @@ pub struct Node {
     peers: BTreeMap<NodeName, Peer>,
     links: BTreeMap<u32, Link>,
     record: NodeRecord,
+    /// The last write that the store held when it was opened.
+    found: Sequence,
     record_stored: Instant,
     record_changed: bool,
     fx: Effects,
@@ -113,6 +115,7 @@ impl Node {
             peers: BTreeMap::new(),
             links: BTreeMap::new(),
             record,
+            found: stored.sequence,
             record_stored: now.instant,
             record_changed: false,
             fx,

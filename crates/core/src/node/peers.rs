@@ -117,8 +117,12 @@ impl Node {
     /// Unless the peer is the one that has gone back, to before this node's own loss: then its epochs are older too.
     fn went_back(&self, name: &NodeName, hello: &Hello) -> bool {
         let Some(remembered) = hello.remembered.filter(|_| holds(Rule::RollBackNoticed)) else { return false };
-        if self.record.incarnations.contains(&remembered.incarnation) {
+        if remembered.incarnation == self.identity.incarnation {
             return remembered.persisted > self.fx.last();
+        }
+        // What this process has written since it started says nothing of what its store had.
+        if self.record.incarnations.contains(&remembered.incarnation) {
+            return remembered.persisted > self.found;
         }
         let mut ours = self.relationships.iter().filter(|r| r.partner.as_ref() == Some(name));
         !ours.all(|r| hello.pairs.iter().any(|pair| pair.relationship == r.name && pair.epoch < r.epoch))
@@ -130,6 +134,7 @@ impl Node {
         let latest = self.record.incarnations.len().saturating_sub(1);
         self.record.incarnations.insert(latest, remembered.incarnation);
         self.fx.skip_to(remembered.persisted);
+        self.found = self.found.max(remembered.persisted);
         self.store_record();
     }
 
