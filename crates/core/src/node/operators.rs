@@ -155,6 +155,8 @@ impl Node {
 
     fn leave(&mut self) -> CommandResult {
         self.leaving = true;
+        // What is remembered of the partner must be durable before it is told: its store may go back in time meanwhile.
+        self.store_record();
         for pair in &mut self.relationships {
             pair.leave(&mut self.fx);
         }

@@ -182,6 +182,9 @@ impl Node {
         for relationship in self.relationships.iter_mut().filter(|r| r.partner.as_ref() == Some(name)) {
             relationship.session_down(lost_at, &mut self.fx);
         }
+        if self.record_changed {
+            self.store_record();
+        }
     }
 
     /// Sends heartbeats that are due and notices those that do not come.
