@@ -1,6 +1,7 @@
 //! A client that comes back while its lease has not ended gets its address again, if both nodes knew the lease.
 
 use super::{Beliefs, Checker, Disks, Record, Seen, Time};
+use standfast_core::lease::record::LeaseState;
 
 #[derive(Debug, Default)]
 pub(super) struct Check {
@@ -22,7 +23,10 @@ impl Checker for Check {
         if let Seen::Acked(acked) = seen {
             let same_scope = |address: std::net::Ipv4Addr| address.octets()[..3] == acked.address.octets()[..3];
             let other = self.beliefs.iter().find(|held| {
-                let known = |record: &Record| record.client == held.client && record.expiry > now;
+                // One that it declined at a node is not given to it again, whatever the other node did meanwhile.
+                let known = |record: &Record| {
+                    record.client == held.client && record.state == LeaseState::Bound && record.expiry > now
+                };
                 let on_both = (0..2).all(|host| self.disks.get(host, held.address).is_some_and(known));
                 held.client == acked.client
                     && held.address != acked.address
