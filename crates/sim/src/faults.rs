@@ -225,24 +225,25 @@ impl World {
                 self.after(long, Event::Undo(Undo::KeepClientPackets));
             }
             Fault::StepWallClock(host) => self.hosts[host].clock.skew = self.random.between(-2_000, 2_000),
-            Fault::Switchover | Fault::Leave(_) | Fault::HoldPromotion => self.command(fault),
+            Fault::Switchover => self.switch_over(),
+            Fault::Leave(host) => self.order(host, Command::Leave),
+            Fault::HoldPromotion => self.hold_promotion(),
             Fault::Death(host) => self.death(host),
             Fault::Wipe(host) => self.wipe(host),
             Fault::RollBack(host) => self.roll_back(host),
         }
     }
 
-    fn command(&mut self, fault: Fault) {
-        let pair = self.random.index(2);
-        let (host, command) = match fault {
-            Fault::Leave(host) => (host, Command::Leave),
-            Fault::HoldPromotion => {
-                let duration = Duration::from_secs(self.random.below(20));
-                (self.random.index(2), Command::Pause { relationship: None, duration })
-            }
-            _ => (self.random.index(2), Command::Switchover { relationship: PAIRS[pair].into(), to: None }),
-        };
-        self.order(host, command);
+    fn switch_over(&mut self) {
+        let relationship = PAIRS[self.random.index(2)].into();
+        let host = self.random.index(2);
+        self.order(host, Command::Switchover { relationship, to: None });
+    }
+
+    fn hold_promotion(&mut self) {
+        let duration = Duration::from_secs(self.random.below(20));
+        let host = self.random.index(2);
+        self.order(host, Command::Pause { relationship: None, duration });
     }
 
     pub(crate) fn order(&mut self, host: usize, command: Command) {

@@ -46,7 +46,7 @@ impl Clock {
     }
 
     /// What turns instants into microseconds of wall time.
-    pub(crate) fn to_wall(&self, time: Time) -> i64 {
+    pub(crate) fn to_wall(self, time: Time) -> i64 {
         let now = self.read(time);
         now.wall.0 * 1_000 - now.instant.0
     }

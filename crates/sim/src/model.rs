@@ -162,7 +162,7 @@ mod tests {
     const STEPS: u32 = 6_000;
 
     /// A rule, and a seed whose walk needs it.
-    const NEEDED: [(Mutation, u64); 20] = [
+    const NEEDED: [(Mutation, u64); 22] = [
         (Mutation::Home, 2),
         (Mutation::Relinquish, 2),
         (Mutation::RelinquishVersion, 0),
@@ -176,6 +176,8 @@ mod tests {
         (Mutation::DurableBeforeVisible, 0),
         (Mutation::PartnerDownWait, 57),
         (Mutation::PartnerDownMclt, 533),
+        (Mutation::WaitCoversTransit, 11_538),
+        (Mutation::SessionDrops, 2_289),
         (Mutation::PotentialExpiryKept, 781),
         (Mutation::PairVersion, 0),
         (Mutation::HomeMerges, 1),

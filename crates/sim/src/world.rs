@@ -423,7 +423,17 @@ impl World {
         let records = match message {
             PairMessage::Batch { records, .. } | PairMessage::Ack { refused: records, .. } => records.as_slice(),
             PairMessage::Answer { record: Some(record), .. } => std::slice::from_ref(record),
-            _ => return,
+            PairMessage::PassDone
+            | PairMessage::Ready(_)
+            | PairMessage::Ask { .. }
+            | PairMessage::Answer { record: None, .. }
+            | PairMessage::Left(_)
+            | PairMessage::HandOver { .. }
+            | PairMessage::TookOver { .. }
+            | PairMessage::RequestHandOver { .. }
+            | PairMessage::CleanLeave
+            | PairMessage::CleanLeaveAccepted
+            | PairMessage::Pause(_) => return,
         };
         for record in records.iter().filter(|record| wire::client_of(record.client.as_bytes()).is_some()) {
             self.judge.see(self.now, &Seen::Sent { host, address: record.address, version: record.version });
