@@ -309,7 +309,8 @@ impl World {
         self.faults.promised_off[host] = true;
         self.hosts[host].disk.durable = backup;
         self.judge.see(self.now, &Seen::StoreLost { host });
-        let records: Vec<StoredRecord> = self.hosts[host].disk.load(0).leases.into_iter().map(lease).collect();
+        let to_wall = self.hosts[host].clock.to_wall(self.now);
+        let records: Vec<StoredRecord> = self.hosts[host].disk.load(to_wall).leases.into_iter().map(lease).collect();
         for record in records {
             self.see_durable(host, &record);
         }

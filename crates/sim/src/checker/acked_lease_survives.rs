@@ -5,9 +5,9 @@ use super::{Acked, Checker, Disks, Record, Seen, Time};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// Times differ by this much once they crossed the network, or a restart during which the wall clock was set by no
-/// more than what two clocks may differ that confirm each other. The grace before an address is reused covers both.
-const ROUNDING: Time = 6_100_000;
+/// Times that crossed the network or a restart differ by this much: wall clocks step by up to four seconds in all, which
+/// the grace before an address is given on covers.
+const ROUNDING: Time = 5_100_000;
 
 /// For so long a declined address is nobody's, even if its client gets it again from a node that has not heard of it.
 const DECLINED_FOR: Time = 60_000_000;

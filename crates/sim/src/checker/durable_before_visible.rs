@@ -6,24 +6,33 @@ use super::{Checker, Disks, Seen, Time};
 const ROUNDING: Time = 1_100_000;
 
 #[derive(Debug, Default)]
-pub(super) struct Check(Disks);
+pub(super) struct Check {
+    disks: Disks,
+    /// When each store was lost last: an answer that had left by then rested on what it held before.
+    lost_at: [Option<Time>; 2],
+}
 
 impl Checker for Check {
     fn name(&self) -> &'static str {
         "durable_before_visible"
     }
 
-    fn see(&mut self, _: Time, seen: &Seen) -> Result<(), String> {
-        self.0.see(seen);
+    fn see(&mut self, now: Time, seen: &Seen) -> Result<(), String> {
+        self.disks.see(seen);
         match seen {
+            Seen::StoreLost { host } => {
+                self.lost_at[*host] = Some(now);
+                Ok(())
+            }
+            Seen::Acked(acked) if self.lost_at[acked.host].is_some_and(|at| acked.left <= at) => Ok(()),
             Seen::Acked(acked) => {
-                let durable = self.0.get(acked.host, acked.address);
+                let durable = self.disks.get(acked.host, acked.address);
                 let rests = durable
                     .is_some_and(|record| record.client == acked.client && record.potential + ROUNDING >= acked.until);
                 if rests { Ok(()) } else { Err(format!("{acked:?} rests on {durable:?}")) }
             }
             Seen::Sent { host, address, version } => {
-                let durable = self.0.get(*host, *address);
+                let durable = self.disks.get(*host, *address);
                 let rests = durable.is_some_and(|record| record.version.has_seen(*version));
                 if rests {
                     Ok(())
