@@ -1,7 +1,8 @@
 //! What one call of the core brings about, and the gate that makes it durable before it is visible.
 //!
 //! A message to a partner waits until every write that came before it is persisted, and leaves in order: nobody has to
-//! remember which record a message rests on. Heartbeats and batches do not wait: they say only what is persisted.
+//! remember which record a message rests on. Heartbeats do not wait, as they say only what is persisted; batches wait for
+//! no write, but do not overtake what does.
 
 use crate::event::{Code, Event};
 use crate::failover::granting::Settled;
