@@ -1,5 +1,8 @@
 //! `standfast leases`: who holds which address.
 
+mod format;
+mod transfer;
+
 use crate::admin::{self, Client, Server};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output;
@@ -8,6 +11,7 @@ use clap::{Args, Subcommand};
 use comfy_table::Cell;
 use serde::Serialize;
 use standfast_rpc::proto;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 #[derive(Subcommand)]
@@ -18,6 +22,10 @@ pub(crate) enum Leases {
     Show(Show),
     /// End the lease of an address, as its client's RELEASE would
     Release(Release),
+    /// Write every lease, for a backup or another server
+    Export(transfer::Export),
+    /// Record the leases that another server gave, or a backup holds
+    Import(transfer::Import),
 }
 
 #[derive(Args)]
@@ -65,6 +73,8 @@ impl Leases {
                 Self::List(list) => list.run().await,
                 Self::Show(show) => show.run().await,
                 Self::Release(release) => release.run().await,
+                Self::Export(export) => export.run().await,
+                Self::Import(import) => import.run().await,
             }
         })
     }
@@ -159,6 +169,13 @@ async fn fetch(client: &mut Client, request: proto::ListLeasesRequest) -> Result
     Ok(leases)
 }
 
+/// Of these addresses, those without a bound lease that the partner, if there is one, has taken.
+fn left_to_take(held: &[Lease], addresses: impl Iterator<Item = Ipv4Addr>) -> Vec<Ipv4Addr> {
+    let safe = |lease: &&Lease| lease.state == Some("bound") && (lease.taken || lease.home.is_none());
+    let safe: BTreeSet<Ipv4Addr> = held.iter().filter(safe).map(|lease| lease.address).collect();
+    addresses.filter(|address| !safe.contains(address)).collect()
+}
+
 fn json(leases: &[Lease]) -> Result<String, Failure> {
     serde_json::to_string(leases).map_err(|error| Failure::new(Exit::Failed, error))
 }
@@ -217,9 +234,7 @@ fn whose(text: &str) -> Result<Whose, String> {
     if let Ok(address) = text.parse() {
         return Ok(Whose::Address(address));
     }
-    let byte = |digits: &str| (digits.len() == 2).then(|| u8::from_str_radix(digits, 16).ok()).flatten();
-    let bytes: Option<Vec<u8>> = text.split([':', '-']).map(byte).collect();
-    let bytes = bytes.ok_or("neither an address nor bytes as 02:00:5e:10:00:01")?;
+    let bytes = words::bytes(text).ok_or("neither an address nor bytes as 02:00:5e:10:00:01")?;
     Ok(Whose::Client(bytes))
 }
 

@@ -79,6 +79,12 @@ pub(crate) fn hardware(hardware: Option<&proto::HardwareAddress>) -> String {
     address.map(|address| address.to_string()).unwrap_or_default()
 }
 
+/// The bytes that a person or a file writes as `02:00:5e:10:00:01`.
+pub(crate) fn bytes(text: &str) -> Option<Vec<u8>> {
+    let byte = |digits: &str| (digits.len() == 2).then(|| u8::from_str_radix(digits, 16).ok()).flatten();
+    text.split([':', '-']).map(byte).collect()
+}
+
 /// What a client called itself, made harmless for a terminal.
 pub(crate) fn hostname(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().map(|char| if char.is_control() { '?' } else { char }).collect()

@@ -96,6 +96,9 @@ impl AdminService for Node {
     async fn release_lease(&self, request: Request<proto::ReleaseLeaseRequest>) -> Answer<proto::ReleaseLeaseResponse> {
         Ok(Response::new(proto::ReleaseLeaseResponse { result: self.result(&request)? }))
     }
+    async fn import_leases(&self, request: Request<proto::ImportLeasesRequest>) -> Answer<proto::ImportLeasesResponse> {
+        Ok(Response::new(proto::ImportLeasesResponse { result: self.result(&request)? }))
+    }
 }
 
 /// A node with its data folder.

@@ -112,6 +112,8 @@ codes! {
     ForeignServer = 2005 "foreign_server" Warning;
     /// An operator ended a lease.
     LeaseReleased = 2006 "lease_released" Info;
+    /// An operator brought leases from another server.
+    LeasesImported = 2007 "leases_imported" Info;
     /// The store was lost or went back in time.
     StoreLost = 3001 "store_lost" Alarm;
     /// A node that lost its store holds back.

@@ -2,6 +2,7 @@
 
 use crate::configuration::Configuration;
 use crate::id::{Incarnation, NodeName, RelationshipName, Sequence, Session};
+use crate::lease::record::{ClientId, HardwareAddress};
 use crate::message::PeerMessage;
 use crate::time::{Instant, Wall};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -146,10 +147,27 @@ pub enum Command {
         /// Which.
         address: Ipv4Addr,
     },
+    /// Record leases that another server gave to clients.
+    Import(Vec<ImportedLease>),
     /// Use another revision of the configuration.
     Configure(Arc<Configuration>),
     /// Stop: leave cleanly where the partner is connected and in normal.
     Leave,
+}
+
+/// A lease that another server gave to a client, which goes on believing in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ImportedLease {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Who holds it.
+    pub client: ClientId,
+    /// The hardware address of the client.
+    pub hardware: HardwareAddress,
+    /// What the client calls itself; may be empty.
+    pub hostname: Box<[u8]>,
+    /// When it ends.
+    pub expiry: Wall,
 }
 
 /// What a node is told when it is made.

@@ -2,6 +2,7 @@
 
 mod clients;
 mod explain;
+mod import;
 mod operators;
 mod peers;
 mod status;
@@ -27,6 +28,8 @@ use crate::peer::Peer;
 use crate::stored::{NodeRecord, Stored};
 use crate::time::{Instant, Now};
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,6 +189,19 @@ impl Node {
         self.relationships.iter().flat_map(|r| r.table.iter().map(move |lease| (&r.name, lease)))
     }
 
+    /// The leases that come behind one of a relationship in [`Node::leases`], found without looking at those before.
+    pub fn leases_behind(
+        &self,
+        name: &RelationshipName,
+        address: Ipv4Addr,
+    ) -> impl Iterator<Item = (&RelationshipName, &Lease)> {
+        let at = self.relationships.iter().position(|r| r.name == *name).unwrap_or(self.relationships.len());
+        self.relationships[at..].iter().enumerate().flat_map(move |(further, r)| {
+            let first = if further == 0 { Bound::Excluded(address) } else { Bound::Unbounded };
+            r.table.range((first, Bound::Unbounded)).map(move |lease| (&r.name, lease))
+        })
+    }
+
     /// The configuration in use.
     #[must_use]
     pub fn configuration(&self) -> &Arc<Configuration> {
@@ -273,7 +289,7 @@ impl Node {
 
     /// Addresses whose record could not be read stay away from everyone until the partner has sent theirs, or until
     /// whatever may have been promised has ended.
-    fn hold_unreadable(&mut self, unreadable: &[(RelationshipName, std::net::Ipv4Addr)]) {
+    fn hold_unreadable(&mut self, unreadable: &[(RelationshipName, Ipv4Addr)]) {
         for (name, address) in unreadable {
             if let Some(relationship) = self.relationships.iter_mut().find(|r| r.name == *name) {
                 let until = self.fx.instant() + relationship.longest_lease + relationship.settings.mclt;

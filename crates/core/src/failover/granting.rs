@@ -230,31 +230,12 @@ impl Relationship {
             return;
         }
         let now = fx.instant();
-        let before = self.table.get(wish.address);
-        let bounded = self.bounded(before, &wish.client, wish.duration, fx);
+        let bounded = self.bounded(self.table.get(wish.address), &wish.client, wish.duration, fx);
         let wanted = now + wish.duration;
         let until = now + self.settings.replication_deadline;
         let waits = right == Right::Ask || self.waits_for_partner();
         let expiry = if waits || self.leads_freely() { wanted } else { bounded };
-        // A client that does not hear this answer goes on believing in the longer one that it had.
-        let believed = before.filter(|lease| {
-            lease.client == wish.client && lease.state == LeaseState::Bound && holds(Rule::LargerExpiry)
-        });
-        let recorded = believed.map_or(expiry, |lease| lease.expiry.max(expiry));
-        let lease = Lease {
-            address: wish.address,
-            state: LeaseState::Bound,
-            client: wish.client.clone(),
-            hardware: wish.hardware,
-            hostname: wish.hostname.clone(),
-            expiry: recorded,
-            potential_expiry: before.map_or(recorded, |lease| lease.potential_expiry.max(recorded)),
-            acked_expiry: acked(before, &wish.client),
-            version: before.map_or(Version::default(), |lease| lease.version),
-            epoch: self.epoch,
-            taken: false,
-            sequence: Sequence(0),
-        };
+        let lease = self.bound_until(expiry, wish);
         let waits_for = if right == Right::Ask {
             WaitsFor::Answer { ask: self.ask(&lease, fx) }
         } else {
@@ -264,6 +245,20 @@ impl Relationship {
         };
         let held = Held { client: wish.client.clone(), full: wish.duration, bounded, waits_for, until, pending };
         self.held.insert(wish.address, held);
+    }
+
+    /// Records a lease that another server gave, by a right to its address. A home that is asked has nobody waiting.
+    pub(crate) fn import(&mut self, right: Right, wish: &Wish, fx: &mut Effects) {
+        let lease = self.bound_until(fx.instant() + wish.duration, wish);
+        match right {
+            Right::Extend | Right::Allocate => self.change(lease, fx),
+            Right::Ask => {
+                let ask = self.ask(&lease, fx);
+                if let Some(exchange) = self.exchange.as_mut() {
+                    exchange.imports.insert(ask);
+                }
+            }
+        }
     }
 
     /// Ends a lease early: its client, or an operator, gave it up.
@@ -294,6 +289,7 @@ impl Relationship {
     ) {
         let waits = |held: &Held| held.waits_for == WaitsFor::Answer { ask: number };
         let held = if self.held.by_address.get(&address).is_some_and(waits) { self.held.take(address) } else { None };
+        let imported = self.exchange.as_mut().is_some_and(|exchange| exchange.imports.remove(&number));
         let Some(record) = record else {
             if let Some(held) = held {
                 self.table.release_offered(address);
@@ -311,7 +307,7 @@ impl Relationship {
                 self.held.insert(address, Held { waits_for: WaitsFor::Write { sequence, full: true }, ..held });
                 self.settle_persisted(fx);
             }
-            None if given => self.end_lease(address, fx),
+            None if given && !imported => self.end_lease(address, fx),
             Some(_) | None => {}
         }
     }
@@ -364,6 +360,30 @@ impl Relationship {
     /// Drops every reply that waits.
     pub(crate) fn drop_held(&mut self) {
         self.held.clear().into_iter().for_each(|address| self.table.release_offered(address));
+    }
+
+    /// The record of a lease that its client may believe in until `expiry`, or longer if it had a longer one.
+    fn bound_until(&self, expiry: Instant, wish: &Wish) -> Lease {
+        let before = self.table.get(wish.address);
+        // A client that does not hear this answer goes on believing in the longer one that it had.
+        let believed = before.filter(|lease| {
+            lease.client == wish.client && lease.state == LeaseState::Bound && holds(Rule::LargerExpiry)
+        });
+        let recorded = believed.map_or(expiry, |lease| lease.expiry.max(expiry));
+        Lease {
+            address: wish.address,
+            state: LeaseState::Bound,
+            client: wish.client.clone(),
+            hardware: wish.hardware,
+            hostname: wish.hostname.clone(),
+            expiry: recorded,
+            potential_expiry: before.map_or(recorded, |lease| lease.potential_expiry.max(recorded)),
+            acked_expiry: acked(before, &wish.client),
+            version: before.map_or(Version::default(), |lease| lease.version),
+            epoch: self.epoch,
+            taken: false,
+            sequence: Sequence(0),
+        }
     }
 
     /// Asks the home for a free address.

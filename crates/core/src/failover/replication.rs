@@ -9,7 +9,7 @@ use crate::lease::record::{ClientId, Lease, LeaseRecord, LeaseState, Version};
 use crate::lease::table::LeaseTable;
 use crate::message::{PairMessage, Ready};
 use crate::time::Instant;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub(crate) struct Exchange {
     pub(crate) in_step: bool,
     /// Counts our asks.
     pub(crate) next_ask: u64,
+    /// Asks for leases that are imported: nobody waits for the answer, and a late one is as good.
+    pub(crate) imports: BTreeSet<u64>,
     next_batch: u64,
     cursor: Sequence,
     in_flight: VecDeque<InFlight>,
@@ -83,6 +85,7 @@ impl Exchange {
             ready_heard: None,
             in_step: false,
             next_ask: 0,
+            imports: BTreeSet::new(),
             next_batch: 0,
             cursor: Sequence(0),
             in_flight: VecDeque::new(),

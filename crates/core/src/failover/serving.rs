@@ -123,6 +123,11 @@ impl Serving<'_> {
         self.pair.grant(right, wish, Box::new(pending), self.fx);
     }
 
+    /// Records a lease that another server gave to a client, by a right that the client has.
+    pub(crate) fn import(&mut self, right: Right, wish: &Wish) {
+        self.pair.import(right, wish, self.fx);
+    }
+
     /// Ends a lease that its client gave up.
     pub(crate) fn end_lease(&mut self, address: Ipv4Addr) {
         self.pair.end_lease(address, self.fx);

@@ -9,6 +9,7 @@ use crate::id::{Sequence, Slot};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::ops::RangeBounds;
 
 /// Which pool of which scope, by their positions in the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -121,6 +122,11 @@ impl LeaseTable {
     /// Every record, by address.
     pub fn iter(&self) -> impl Iterator<Item = &Lease> {
         self.leases.values()
+    }
+
+    /// The records of these addresses, by address.
+    pub fn range(&self, addresses: impl RangeBounds<Ipv4Addr>) -> impl Iterator<Item = &Lease> {
+        self.leases.range(addresses).map(|(_, lease)| lease)
     }
 
     /// The records that name `client`, by address; after an interruption there may be two in a scope.

@@ -36,6 +36,7 @@ impl Node {
             Command::Init => self.init(),
             Command::Pause { relationship, duration } => self.pause(relationship.as_ref(), duration),
             Command::Release { address } => self.release(address),
+            Command::Import(leases) => self.import(leases),
             Command::Configure(configuration) => self.configure(configuration),
             Command::Leave => self.leave(),
         };

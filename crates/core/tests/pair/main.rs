@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod harness;
+mod import;
 
 use dhcproto::v4::MessageType;
 use harness::{Pair, message};

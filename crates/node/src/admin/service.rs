@@ -253,6 +253,15 @@ impl AdminService for AdminServer {
         let result = self.command(who, Ok(convert::command::release(request.into_inner()))).await?;
         Ok(Response::new(proto::ReleaseLeaseResponse { result: Some(result) }))
     }
+
+    async fn import_leases(
+        &self,
+        request: Request<proto::ImportLeasesRequest>,
+    ) -> Result<Response<proto::ImportLeasesResponse>, Refusal> {
+        let who = may_change(&request)?;
+        let result = self.command(who, convert::command::import(request.into_inner())).await?;
+        Ok(Response::new(proto::ImportLeasesResponse { result: Some(result) }))
+    }
 }
 
 /// A stream that a task fills as fast as it is read.

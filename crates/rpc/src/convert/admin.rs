@@ -1,12 +1,12 @@
 //! What operators ask, and what they are shown.
 
-use super::vocabulary::{name, phase_to_proto, proof_to_proto, state_to_proto};
-use super::{DecodeError, at_most};
+use super::vocabulary::{client_id, hardware, name, phase_to_proto, proof_to_proto, state_to_proto};
+use super::{DecodeError, at_most, decode_all};
 use crate::proto;
 use standfast_core::event::{Event, Severity};
 use standfast_core::failover::relationship::ConflictReport;
 use standfast_core::id::{NodeName, ScopeName};
-use standfast_core::input::Command;
+use standfast_core::input::{Command, ImportedLease};
 use standfast_core::lease::record::Lease;
 use standfast_core::node::{PartnerStatus, RelationshipStatus, ScopeState, ScopeStatus, Status};
 use standfast_core::output::CommandResult;
@@ -19,7 +19,13 @@ const MAX_NAME: usize = 255;
 
 /// Requests as the core's commands. Fields that are empty stand for what is left to the node.
 pub mod command {
-    use super::{Command, DecodeError, Duration, Ipv4Addr, MAX_NAME, Wall, at_most, name, proto};
+    use super::{
+        Command, DecodeError, Duration, ImportedLease, Ipv4Addr, MAX_NAME, Wall, at_most, client_id, decode_all,
+        hardware, name, proto,
+    };
+
+    /// How many leases one request may bring.
+    pub const MAX_IMPORTED: usize = 500;
 
     fn optional<T: From<String>>(field: &'static str, text: String) -> Result<Option<T>, DecodeError> {
         at_most(field, text.len(), MAX_NAME)?;
@@ -63,6 +69,23 @@ pub mod command {
     #[must_use]
     pub fn release(request: proto::ReleaseLeaseRequest) -> Command {
         Command::Release { address: Ipv4Addr::from_bits(request.address) }
+    }
+
+    /// # Errors
+    /// There are more than [`MAX_IMPORTED`] leases, or one has no client or an impossible hardware address.
+    pub fn import(request: proto::ImportLeasesRequest) -> Result<Command, DecodeError> {
+        decode_all("ImportLeasesRequest.leases", request.leases, MAX_IMPORTED, imported).map(Command::Import)
+    }
+
+    fn imported(lease: proto::LeaseView) -> Result<ImportedLease, DecodeError> {
+        at_most("LeaseView.hostname", lease.hostname.len(), MAX_NAME)?;
+        Ok(ImportedLease {
+            address: Ipv4Addr::from_bits(lease.address),
+            client: client_id("LeaseView.client_id", lease.client_id)?,
+            hardware: hardware("LeaseView.hardware", lease.hardware)?,
+            hostname: lease.hostname.into(),
+            expiry: Wall(lease.expiry_ms),
+        })
     }
 }
 

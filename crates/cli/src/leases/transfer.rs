@@ -1,0 +1,172 @@
+//! `standfast leases export` and `import`: every lease as a file, for a backup, or to move from or to another server.
+
+use super::format::{self, Format};
+use super::{fetch, left_to_take};
+use crate::admin::{self, Server};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output;
+use clap::Args;
+use standfast_rpc::convert::command::MAX_IMPORTED;
+use standfast_rpc::proto;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long an import waits for the partner to take what was recorded.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+#[derive(Args)]
+pub(crate) struct Export {
+    /// The file; without one the leases are printed
+    file: Option<PathBuf>,
+    /// The form [default: kea for a file that ends in .csv, else json]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Args)]
+pub(crate) struct Import {
+    /// The file; - is standard input
+    file: PathBuf,
+    /// The form [default: kea for a file that ends in .csv, else json]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Read the file, say what it holds, and record nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Export {
+    pub(super) async fn run(self) -> Outcome {
+        let leases = fetch(&mut self.server.connect().await?, proto::ListLeasesRequest::default()).await?;
+        let format = format_of(self.file.as_deref(), self.format);
+        let text = format::write(&leases, format).map_err(|error| Failure::new(Exit::Failed, error))?;
+        let Some(file) = &self.file else {
+            output::raw(&text);
+            return Ok(Exit::Done);
+        };
+        write_new(file, &text)?;
+        output::line(&format!("{} leases are in {}.", leases.len(), file.display()));
+        Ok(Exit::Done)
+    }
+}
+
+impl Import {
+    pub(super) async fn run(self) -> Outcome {
+        let text = read_file(&self.file)?;
+        let leases = format::read(&text, format_of(Some(&self.file), self.format))
+            .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", self.file.display())))?;
+        if self.dry_run || leases.is_empty() {
+            output::line(&format!("{} holds {} leases; nothing was recorded.", self.file.display(), leases.len()));
+            return Ok(Exit::Done);
+        }
+        let mut client = self.server.connect().await?;
+        let mut refused = Vec::new();
+        for page in leases.chunks(MAX_IMPORTED) {
+            let request = proto::ImportLeasesRequest { leases: page.to_vec() };
+            let response = client.import_leases(request).await.map_err(|status| admin::failed(&status))?;
+            let result = response.into_inner().result.unwrap_or_default();
+            match result.outcome() {
+                proto::Outcome::Done => {}
+                proto::Outcome::Refused => refused.extend(result.text.lines().map(str::to_owned)),
+                proto::Outcome::Failed | proto::Outcome::Unspecified => {
+                    return Err(Failure::new(Exit::Failed, result.text));
+                }
+            }
+        }
+        let expected = accepted(leases, &refused);
+        let missing = wait_until_taken(&mut client, &expected).await?;
+        report(expected.len(), &refused, &missing)
+    }
+}
+
+/// What was sent and not refused: each refusal begins with its address.
+fn accepted(leases: Vec<proto::LeaseView>, refused: &[String]) -> BTreeMap<Ipv4Addr, proto::LeaseView> {
+    let mut accepted: BTreeMap<_, _> =
+        leases.into_iter().map(|lease| (Ipv4Addr::from_bits(lease.address), lease)).collect();
+    for address in refused.iter().filter_map(|line| line.split_once(':')?.0.parse().ok()) {
+        accepted.remove(&address);
+    }
+    accepted
+}
+
+/// Waits until the node holds every lease and its partner has taken it. Returns those that were not taken.
+async fn wait_until_taken(
+    client: &mut admin::Client,
+    expected: &BTreeMap<Ipv4Addr, proto::LeaseView>,
+) -> Result<Vec<Ipv4Addr>, Failure> {
+    let until = Instant::now() + TAKEN_WITHIN;
+    loop {
+        let held = fetch(client, proto::ListLeasesRequest::default()).await?;
+        let missing = left_to_take(&held, expected.keys().copied());
+        if missing.is_empty() || Instant::now() >= until {
+            return Ok(missing);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn report(accepted: usize, refused: &[String], missing: &[Ipv4Addr]) -> Outcome {
+    output::line(&format!("{} leases are recorded.", accepted - missing.len()));
+    if refused.is_empty() && missing.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let mut problems: Vec<String> = refused.to_vec();
+    problems.extend(missing.iter().map(|address| format!("{address}: the partner has not taken it yet")));
+    let say = "these leases were not recorded on both nodes; once the reason is mended, import the file again";
+    Err(Failure::new(Exit::Failed, format!("{say}:\n  {}", problems.join("\n  "))))
+}
+
+fn format_of(file: Option<&Path>, format: Option<Format>) -> Format {
+    let is_csv = file.and_then(Path::extension).is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    format.unwrap_or(if is_csv { Format::Kea } else { Format::Json })
+}
+
+fn read_file(file: &Path) -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().read_to_end(&mut text).map(|_| text)
+    } else {
+        std::fs::read(file)
+    };
+    read.map_err(|error| Failure::new(Exit::Failed, format!("{} cannot be read: {error}", file.display())))
+}
+
+/// A backup is whole or not there: it is written beside its place and then moved there.
+fn write_new(file: &Path, text: &[u8]) -> Result<(), Failure> {
+    let failed =
+        |error: std::io::Error| Failure::new(Exit::Failed, format!("{} cannot be written: {error}", file.display()));
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut beside = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    std::io::Write::write_all(&mut beside, text).map_err(failed)?;
+    beside.as_file().sync_all().map_err(failed)?;
+    beside.persist(file).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_follows_the_name_unless_it_is_said() {
+        assert_eq!(format_of(Some(Path::new("leases.csv")), None), Format::Kea);
+        assert_eq!(format_of(Some(Path::new("leases.jsonl")), None), Format::Json);
+        assert_eq!(format_of(None, None), Format::Json);
+        assert_eq!(format_of(Some(Path::new("leases.csv")), Some(Format::Json)), Format::Json);
+    }
+
+    #[test]
+    fn what_was_refused_is_not_expected() {
+        let lease = |last| proto::LeaseView { address: Ipv4Addr::new(10, 20, 0, last).to_bits(), ..Default::default() };
+        let left = accepted(vec![lease(1), lease(2)], &["10.20.0.1: it is in no pool".to_owned()]);
+        assert_eq!(left.into_keys().collect::<Vec<_>>(), [Ipv4Addr::new(10, 20, 0, 2)]);
+    }
+}
