@@ -99,4 +99,16 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    /// `UPDATE=1 cargo test --workspace reference_has_every_command` writes the page anew.
+    #[test]
+    fn the_reference_has_every_command() {
+        let options = clap_markdown::MarkdownOptions::new().title("Commands".to_owned()).show_footer(false);
+        let page = clap_markdown::help_markdown_command_custom(&Cli::command(), &options);
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/commands.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        assert!(std::fs::read_to_string(path).unwrap() == page, "run with UPDATE=1: {path} is behind the command line");
+    }
 }
