@@ -65,6 +65,28 @@ rules! {
     FullEmbargo = "full-embargo";
     /// A store that went back in time is noticed.
     RollBackNoticed = "roll-back-noticed";
+    /// The highest expiry ever recorded stays through a RELEASE.
+    PotentialExpiry = "potential-expiry";
+    /// A node's home is the slot in its store, whatever its rank is now.
+    HomeOfSlot = "home-of-slot";
+    /// Every ACK raises the version.
+    AckRaisesVersion = "ack-raises-version";
+    /// A record that cannot be read holds its address.
+    UnreadableHeld = "unreadable-held";
+    /// An acknowledgement counts for what was sent, not for what has become of it.
+    AckOfVersion = "ack-of-version";
+    /// After a loss that nobody can bound, both nodes hold back everything.
+    EmbargoOfBoth = "embargo-of-both";
+    /// And neither extends a lease that is over.
+    OverIsFrozen = "over-is-frozen";
+    /// Time during which a node did not run does not count until it is confirmed.
+    TimeNotRun = "time-not-run";
+    /// Normal is entered when ready was said and heard.
+    BothReady = "both-ready";
+    /// Ready waits for a noted write, not for an instant at which nothing is under way.
+    NotedSequence = "noted-sequence";
+    /// The state in a heartbeat is for display.
+    HeartbeatShows = "heartbeat-shows";
 }
 
 #[cfg(feature = "mutants")]

@@ -104,7 +104,9 @@ impl Node {
             let what = "the wall clock is behind the store: leases live longer until it is right";
             fx.event(Code::ClockBehind, None, what, format!("by {} ms", -stood_still));
         }
-        fx.unconfirmed = Duration::from_millis(u64::try_from(stood_still).unwrap_or(0));
+        if holds(Rule::TimeNotRun) {
+            fx.unconfirmed = Duration::from_millis(u64::try_from(stood_still).unwrap_or(0));
+        }
         record.incarnations.push(identity.incarnation);
         let excess = record.incarnations.len().saturating_sub(INCARNATIONS_KEPT);
         record.incarnations.drain(..excess);
@@ -290,7 +292,7 @@ impl Node {
     /// Addresses whose record could not be read stay away from everyone until the partner has sent theirs, or until
     /// whatever may have been promised has ended.
     fn hold_unreadable(&mut self, unreadable: &[(RelationshipName, Ipv4Addr)]) {
-        for (name, address) in unreadable {
+        for (name, address) in unreadable.iter().filter(|_| holds(Rule::UnreadableHeld)) {
             if let Some(relationship) = self.relationships.iter_mut().find(|r| r.name == *name) {
                 let until = self.fx.instant() + relationship.longest_lease + relationship.settings.mclt;
                 relationship.table.hold_unreadable(*address, until);

@@ -133,9 +133,10 @@ impl Relationship {
             self.send(PairMessage::PassDone, fx);
         }
         let Some(exchange) = self.exchange.as_ref() else { return };
+        let all_taken = self.table.first_untaken().is_none() || holds(Rule::NotedSequence);
         let synced = exchange.pass_done_said
             && exchange.pass_done_heard
-            && (exchange.pass_taken(&self.table) || !holds(Rule::ReadyHandshake));
+            && (exchange.pass_taken(&self.table) && all_taken || !holds(Rule::ReadyHandshake));
         if synced && exchange.ready_said.is_none() && self.leaves_partner_down(exchange.ready_heard.is_some(), fx) {
             let ready = Ready {
                 unbroken: self.unbroken,
@@ -147,7 +148,10 @@ impl Relationship {
             }
             self.send(PairMessage::Ready(ready), fx);
         }
-        let readies = self.exchange.as_ref().and_then(|exchange| Some((exchange.ready_said?, exchange.ready_heard?)));
+        let readies = self.exchange.as_ref().and_then(|exchange| {
+            let said = exchange.ready_said?;
+            Some((said, exchange.ready_heard.or_else(|| (!holds(Rule::BothReady)).then_some(said))?))
+        });
         if let Some((said, heard)) = readies
             && let Some(exchange) = self.exchange.as_mut().filter(|exchange| !exchange.in_step)
         {
@@ -170,7 +174,7 @@ impl Relationship {
         // What was granted by those rights while the pass ran must be taken too, or the partner would go on without it.
         let Some(exchange) = self.exchange.as_mut() else { return false };
         exchange.pass_end = fx.last();
-        exchange.pass_taken(&self.table)
+        exchange.pass_taken(&self.table) || !holds(Rule::ReadyHandshake)
     }
 
     fn enter_normal(&mut self, said: Ready, heard: Ready, fx: &mut Effects) {

@@ -193,7 +193,7 @@ impl Relationship {
         if self.is_held_back(address, fx) {
             return Err(Refusal::HeldBack);
         }
-        let agreed = lease.is_none_or(|lease| lease.taken);
+        let agreed = lease.is_none_or(|lease| lease.taken) || !holds(Rule::Relinquish);
         if self.partner.is_none() {
             return Ok(Right::Allocate);
         }
@@ -239,7 +239,11 @@ impl Relationship {
         let waits_for = if right == Right::Ask {
             WaitsFor::Answer { ask: self.ask(&lease, fx) }
         } else {
-            self.change(lease, fx);
+            if right == Right::Extend && !holds(Rule::AckRaisesVersion) {
+                self.replace(lease, fx);
+            } else {
+                self.change(lease, fx);
+            }
             let sequence = fx.last();
             if waits { WaitsFor::Taken { sequence } } else { WaitsFor::Write { sequence, full: expiry == wanted } }
         };
@@ -291,6 +295,7 @@ impl Relationship {
         let held = if self.held.by_address.get(&address).is_some_and(waits) { self.held.take(address) } else { None };
         let imported = self.exchange.as_mut().is_some_and(|exchange| exchange.imports.remove(&number));
         let Some(record) = record else {
+            self.ask_refused = Some(fx.instant());
             if let Some(held) = held {
                 self.table.release_offered(address);
                 fx.settled.push(Settled::Refused { pending: held.pending });

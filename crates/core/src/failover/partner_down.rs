@@ -83,6 +83,12 @@ impl Relationship {
         self.partner_down().is_some() || (self.is_normal() && !self.lag.is_lagging())
     }
 
+    /// Whether the partner has just refused an address of its home. It may hold back all of them, after a loss: clients
+    /// are offered those of this node's home first.
+    pub(crate) fn partner_refuses(&self, fx: &Effects) -> bool {
+        self.ask_refused.is_some_and(|at| fx.instant() < at + REUSE_GRACE)
+    }
+
     /// Whether the wait of partner-down is over for an address, so that another client may have it.
     pub(crate) fn partner_down_wait_is_over(&self, lease: Option<&Lease>, fx: &Effects) -> bool {
         Giving::of(self, fx).wait_is_over(lease)
@@ -103,7 +109,7 @@ impl Relationship {
             Some(Embargo::Everything { extends_nothing, .. }) => {
                 let alone = self.partner_down().is_some();
                 let still_runs = if alone { lease.acked_expiry > fx.instant() } else { lease.expiry > fx.instant() };
-                !extends_nothing && still_runs
+                !extends_nothing && (still_runs || !holds(Rule::OverIsFrozen))
             }
             Some(Embargo::UntilSynced) => false,
             Some(Embargo::PerAddress { .. }) | None => true,
@@ -126,8 +132,9 @@ impl Relationship {
                 let end = last.map_or(self.started, |last| last.max(self.started)) + self.settings.mclt + REUSE_GRACE;
                 Embargo::PerAddress { opened: self.started, end }
             };
-            self.embargo = Some(if self.partner_hello.restarted { unknown } else { known() });
-        } else if self.partner_hello.lost && self.restarted {
+            let bounded = !self.partner_hello.restarted || !holds(Rule::EmbargoOfBoth);
+            self.embargo = Some(if bounded { known() } else { unknown });
+        } else if self.partner_hello.lost && self.restarted && holds(Rule::EmbargoOfBoth) {
             self.embargo = Some(unknown);
         } else {
             return;

@@ -66,6 +66,8 @@ pub struct Relationship {
     pub(crate) disagreement_since: Option<Instant>,
     pub(crate) lag: Lag,
     pub(crate) held: HeldReplies,
+    /// When the partner last refused an address of its home: it may hold back everything.
+    pub(crate) ask_refused: Option<Instant>,
     pub(crate) offers: Offers,
     /// How far the leases at home have been looked through for those that partner-down sets free.
     pub(crate) sweep: Option<Over>,
@@ -123,7 +125,7 @@ impl Beginning {
     /// The slot that the relationship will use.
     pub(crate) fn slot(&self) -> Slot {
         let by_rank = if self.is_primary { Slot::Zero } else { Slot::One };
-        self.record.as_ref().map_or(by_rank, |record| record.slot)
+        self.record.as_ref().filter(|_| holds(Rule::HomeOfSlot)).map_or(by_rank, |record| record.slot)
     }
 }
 
@@ -168,6 +170,7 @@ impl Relationship {
             disagreement_since: None,
             lag: Lag::default(),
             held: HeldReplies::default(),
+            ask_refused: None,
             offers: Offers::default(),
             sweep: None,
             next_sweep: now,

@@ -64,15 +64,16 @@ impl Serving<'_> {
         self.pair.right_to(address, client, self.fx)
     }
 
-    /// The next free address of a pool, of the home that has more of them.
+    /// The next free address of a pool, of the home that has more of them and gives them.
     pub(crate) fn next_free(&mut self, pool: PoolIndex) -> Option<Ipv4Addr> {
         let giving = Giving::of(self.pair, self.fx);
         let own = self.pair.partner.as_ref().map(|_| self.pair.slot);
         let elsewhere = own.map(Slot::other).filter(|_| self.pair.may_draw_on_partner());
         let mut homes = vec![own];
         homes.extend(elsewhere.map(Some));
+        let refused = self.pair.partner_refuses(self.fx);
         let table = &mut self.pair.table;
-        homes.sort_by_key(|&home| std::cmp::Reverse(table.free_in(pool, home)));
+        homes.sort_by_key(|&home| (refused && home != own, std::cmp::Reverse(table.free_in(pool, home))));
         homes.into_iter().find_map(|home| {
             let at_home = home == own;
             table.next_free(pool, home, giving.certain, |_, lease| giving.may_offer(at_home, lease))

@@ -18,6 +18,7 @@ use crate::event::Code;
 use crate::id::{Epoch, NodeName};
 use crate::input::Request;
 use crate::message::{PairMessage, Pulse};
+use crate::mutant::{Rule, holds};
 use crate::output::CommandResult;
 use crate::time::{Instant, Remaining};
 use std::time::Duration;
@@ -208,6 +209,9 @@ impl Relationship {
                 self.event(Code::LinkUnhealthy, "asking the active node to hand over", "it hears no clients", fx);
                 self.send(PairMessage::RequestHandOver { by_operator: false }, fx);
             }
+        }
+        if pulse.phase != Phase::Normal && !holds(Rule::HeartbeatShows) {
+            self.partner_left(pulse.phase, fx);
         }
         self.partner_pulse = Some((now, pulse));
     }

@@ -4,6 +4,7 @@
 //! and the home takes that. Nobody hands an address on while the other might still extend the old lease.
 
 use super::relationship::{ConflictReport, REUSE_GRACE, Relationship};
+use super::replication::Sent;
 use super::state::{Handover, Role, State};
 use crate::effects::Effects;
 use crate::event::Code;
@@ -95,7 +96,7 @@ impl Relationship {
                 continue;
             }
             // A record that changed meanwhile keeps the larger expiry.
-            if let Some(expiry) = sent.expiry {
+            if let Some(expiry) = self.acknowledged_expiry(&sent) {
                 self.table.raise_acked(sent.address, &sent.client, expiry);
             }
             if self.table.get(sent.address).is_some_and(|lease| lease.version == sent.version) {
@@ -110,6 +111,12 @@ impl Relationship {
             self.event(Code::Lagging, "the partner has caught up", format!("answered within {took:?}"), fx);
         }
         self.continue_draining(fx);
+    }
+
+    /// The expiry that the partner knows now.
+    fn acknowledged_expiry(&self, sent: &Sent) -> Option<Instant> {
+        let held = self.table.get(sent.address).map(|lease| lease.expiry);
+        if holds(Rule::AckOfVersion) { sent.expiry } else { held }
     }
 
     /// Merges a record of the partner's into ours.
@@ -139,7 +146,7 @@ impl Relationship {
     }
 
     /// Stores a merged record; answers that waited for the one before it are dropped if their promise is gone.
-    fn replace(&mut self, lease: Lease, fx: &mut Effects) {
+    pub(super) fn replace(&mut self, lease: Lease, fx: &mut Effects) {
         let lease = fx.write_lease(&self.name, lease);
         let keeps_promise = lease.state == LeaseState::Bound;
         self.held.recheck(lease.address, keeps_promise.then_some(&lease.client));
@@ -151,7 +158,10 @@ impl Relationship {
         // An empty store counts from the clock, or its counters would repeat versions that the partner has seen.
         let floor = if self.lost { u64::try_from(fx.now.wall.0).unwrap_or(0) } else { 0 };
         let version = lease.version.at_least(self.slot, floor).raised(self.slot);
-        let lease = Lease { version, epoch: self.epoch, taken: false, ..lease };
+        let mut lease = Lease { version, epoch: self.epoch, taken: false, ..lease };
+        if lease.state != LeaseState::Bound && !holds(Rule::PotentialExpiry) {
+            lease.potential_expiry = lease.expiry;
+        }
         let lease = fx.write_lease(&self.name, lease);
         self.table.put(lease);
     }

@@ -6,6 +6,7 @@ use super::free::FreeList;
 use super::record::{ClientId, Lease, LeaseState};
 use crate::configuration::{AddressRange, Configuration, Scope};
 use crate::id::{Sequence, Slot};
+use crate::mutant::{Rule, holds};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -334,7 +335,11 @@ impl LeaseTable {
     /// At home only what both agree is free may be given away; elsewhere the home is asked and decides.
     fn is_listed(&self, lease: &Lease) -> bool {
         lease.state == LeaseState::Free
-            && (self.slot.is_none() || lease.taken || self.free_without_agreement || !self.is_home(lease.address))
+            && (self.slot.is_none()
+                || lease.taken
+                || self.free_without_agreement
+                || !self.is_home(lease.address)
+                || !holds(Rule::Relinquish))
     }
 
     fn index_scopes(&mut self, configuration: &Configuration, positions: &[usize]) {
