@@ -52,6 +52,23 @@ pub(crate) enum Act {
     Refused(Ipv4Addr, Time),
 }
 
+/// What a story tells a client to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Order {
+    /// INIT: it wants an address.
+    Discover,
+    /// INIT-REBOOT: it wants the address that it remembers, or this one.
+    Reboot(Option<Ipv4Addr>),
+    /// RENEWING, asking for so many seconds.
+    Renew { seconds: Option<u32> },
+    /// REBINDING.
+    Rebind,
+    /// It gives its lease back.
+    Release,
+    /// It found its address in use.
+    Decline,
+}
+
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) index: usize,
@@ -63,6 +80,10 @@ pub(crate) struct Client {
     pub(crate) wake_at: Time,
     /// Does nothing strange any more.
     pub(crate) tame: bool,
+    /// Does nothing unless it is told to, in a story.
+    pub(crate) told: bool,
+    /// The only server whose offers it takes, if it is choosy.
+    pub(crate) prefers: Option<Ipv4Addr>,
     xid: u32,
     tries: u32,
     sent_at: Time,
@@ -81,6 +102,8 @@ impl Client {
             held: None,
             wake_at: random.between(0, 5 * SECOND),
             tame: false,
+            told: false,
+            prefers: None,
             xid: index as u32 * 1_000_003,
             tries: 0,
             sent_at: 0,
@@ -201,6 +224,7 @@ impl Client {
             return Vec::new();
         }
         match (self.state, heard.kind) {
+            (State::Selecting, OFFER) if self.prefers.is_some_and(|server| server != heard.server) => Vec::new(),
             (State::Selecting, OFFER) => {
                 self.state = State::Requesting;
                 self.tries = 0;
@@ -243,6 +267,56 @@ impl Client {
         self.state = State::Bound;
         self.wake_at = held.renew_at.min(now + random.between(SECOND, 8 * SECOND)).max(now + 1);
         vec![Act::Acked(held)]
+    }
+
+    /// Does what a story tells it to.
+    pub(crate) fn order(&mut self, order: Order, now: Time, random: &mut Random) -> Vec<Act> {
+        self.held = self.held.filter(|held| held.until > now || matches!(order, Order::Reboot(_)));
+        let to_server = |held: &Held| To::Server(held.server);
+        match (order, self.held) {
+            (Order::Discover, _) => {
+                self.state = State::Off;
+                self.discover(now, random)
+            }
+            (Order::Reboot(address), held) => {
+                self.state = State::Rebooting;
+                self.begin(now);
+                self.tries = 0;
+                let server = held.map_or(Ipv4Addr::UNSPECIFIED, |held| held.server);
+                let Some(address) = address.or(held.map(|held| held.address)) else { return Vec::new() };
+                self.wanted = Some((address, server));
+                self.ask_again(now, random)
+            }
+            (Order::Renew { seconds }, Some(held)) => {
+                self.state = State::Renewing;
+                self.begin(now);
+                let saying = Saying { kind: REQUEST, ciaddr: Some(held.address), seconds, ..self.saying() };
+                vec![Act::Say(to_server(&held), saying)]
+            }
+            (Order::Rebind, Some(held)) => {
+                self.state = State::Rebinding;
+                self.begin(now);
+                vec![Act::Say(To::Everyone, Saying { kind: REQUEST, ciaddr: Some(held.address), ..self.saying() })]
+            }
+            (Order::Release, Some(held)) => {
+                self.held = None;
+                self.state = State::Off;
+                let saying =
+                    Saying { kind: RELEASE, ciaddr: Some(held.address), server: Some(held.server), ..self.saying() };
+                vec![
+                    Act::GaveBack { address: held.address, declined: false },
+                    Act::Say(To::Server(held.server), saying),
+                ]
+            }
+            (Order::Decline, Some(held)) => {
+                self.held = None;
+                self.state = State::Off;
+                let saying =
+                    Saying { kind: DECLINE, requested: Some(held.address), server: Some(held.server), ..self.saying() };
+                vec![Act::GaveBack { address: held.address, declined: true }, Act::Say(To::Everyone, saying)]
+            }
+            (Order::Renew { .. } | Order::Rebind | Order::Release | Order::Decline, None) => Vec::new(),
+        }
     }
 
     fn begin(&mut self, now: Time) {

@@ -5,7 +5,7 @@ use standfast_core::input::Identity;
 use standfast_core::output::{StoredRecord, Write};
 use standfast_core::stored::{Embargo, Stored};
 use standfast_core::time::Instant;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -32,6 +32,8 @@ pub(crate) struct Disk {
     /// How many of those are being committed.
     committing: usize,
     pub(crate) fails: bool,
+    /// Leases whose records cannot be read until they are written again.
+    pub(crate) unreadable: BTreeSet<(RelationshipName, Ipv4Addr)>,
 }
 
 impl Disk {
@@ -73,6 +75,9 @@ impl Disk {
         for _ in 0..count {
             let Some((write, to_wall)) = self.waiting.pop_front() else { break };
             self.durable.sequence = write.sequence;
+            if let StoredRecord::Lease(name, lease) = &write.record {
+                self.unreadable.remove(&(name.clone(), lease.address));
+            }
             self.durable.records.insert(key_of(&write.record), shifted(write.record.clone(), to_wall));
             written.push(write);
         }
@@ -81,12 +86,17 @@ impl Disk {
 
     /// What a process finds that starts now; `to_wall` turns its instants into wall time.
     pub(crate) fn load(&self, to_wall: i64) -> Stored {
-        let mut stored = Stored { sequence: self.durable.sequence, ..Stored::default() };
+        let unreadable = self.unreadable.iter().cloned().collect();
+        let mut stored = Stored { sequence: self.durable.sequence, unreadable, ..Stored::default() };
         for record in self.durable.records.values() {
             match shifted(record.clone(), -to_wall) {
                 StoredRecord::Node(record) => stored.node = Some(record),
                 StoredRecord::Relationship(record) => stored.relationships.push(record),
-                StoredRecord::Lease(name, lease) => stored.leases.push((name, lease)),
+                StoredRecord::Lease(name, lease) => {
+                    if !self.unreadable.contains(&(name.clone(), lease.address)) {
+                        stored.leases.push((name, lease));
+                    }
+                }
             }
         }
         stored

@@ -6,6 +6,7 @@
 
 use crate::checker::{Seen, Time};
 use crate::client::SECOND;
+use crate::disk::Durable;
 use crate::host::Host;
 use crate::random::Random;
 use crate::settings::{self, NODES, PAIRS};
@@ -252,13 +253,13 @@ impl World {
         self.feed_unless_paused(host, Input::Operator(request, command));
     }
 
-    fn feed_unless_paused(&mut self, host: usize, input: Input) {
+    pub(crate) fn feed_unless_paused(&mut self, host: usize, input: Input) {
         if !self.hosts[host].paused {
             self.feed(host, input);
         }
     }
 
-    fn set_carrier(&mut self, host: usize, carrier: bool) {
+    pub(crate) fn set_carrier(&mut self, host: usize, carrier: bool) {
         self.hosts[host].carrier = carrier;
         self.feed_unless_paused(host, Input::Links(vec![settings::link(host, carrier)]));
     }
@@ -284,7 +285,7 @@ impl World {
         }
         self.stop(host, Stop::PowerCut);
         self.hosts[host].disk = Default::default();
-        self.judge.see(self.now, &Seen::StoreLost { host });
+        self.restore(host, Durable::default());
         let back = self.random.between(SECOND, 40 * SECOND);
         self.after(back, Event::Undo(Undo::Start(host)));
     }
@@ -307,15 +308,20 @@ impl World {
         }
         self.stop(host, Stop::PowerCut);
         self.faults.promised_off[host] = true;
-        self.hosts[host].disk.durable = backup;
+        self.restore(host, backup);
+        let back = self.random.between(SECOND, 20 * SECOND);
+        self.after(back, Event::Undo(Undo::Start(host)));
+    }
+
+    /// A store, whose process does not run, holds something else from now on.
+    pub(crate) fn restore(&mut self, host: usize, held: Durable) {
+        self.hosts[host].disk.durable = held;
         self.judge.see(self.now, &Seen::StoreLost { host });
         let to_wall = self.hosts[host].clock.to_wall(self.now);
         let records: Vec<StoredRecord> = self.hosts[host].disk.load(to_wall).leases.into_iter().map(lease).collect();
         for record in records {
             self.see_durable(host, &record);
         }
-        let back = self.random.between(SECOND, 20 * SECOND);
-        self.after(back, Event::Undo(Undo::Start(host)));
     }
 
     fn partner_can_tell(&self, host: usize, sequence: Sequence) -> bool {

@@ -70,7 +70,7 @@ pub(crate) struct Host {
     pub(crate) pairs: [Option<(Phase, Epoch, Slot)>; 2],
     /// Until when answers may promise by the rights of partner-down.
     pub(crate) alone_until: [Time; 2],
-    configuration: Arc<Configuration>,
+    pub(crate) configuration: Arc<Configuration>,
 }
 
 impl Host {
@@ -89,6 +89,16 @@ impl Host {
             alone_until: [0; 2],
             configuration,
         }
+    }
+
+    /// How many relationships there are.
+    pub(crate) fn relationships(&self) -> usize {
+        self.configuration.relationships.len()
+    }
+
+    /// Another cluster file lies there at the next start.
+    pub(crate) fn configure(&mut self, configuration: Configuration) {
+        self.configuration = Arc::new(configuration);
     }
 
     pub(crate) fn name(&self) -> &'static str {

@@ -12,9 +12,12 @@ mod disk;
 mod faults;
 mod host;
 pub mod model;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 mod network;
 pub mod random;
 pub mod run;
+pub mod scenario;
 mod settings;
 pub mod transcript;
 mod wire;

@@ -4,6 +4,7 @@
 
 use clap::Parser;
 use standfast_sim::run::{Options, Report, run};
+use standfast_sim::scenario::{HOLDS, SCENARIOS, Scenario};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -20,11 +21,17 @@ struct Arguments {
     /// Run many seeds, FIRST..LAST, and tell only what is broken.
     #[arg(long, value_parser = range)]
     seeds: Option<(u64, u64)>,
+    /// Tell a scenario.
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
+    /// List the scenarios.
+    #[arg(long)]
+    scenarios: bool,
     /// Switch a rule of failover off.
     #[cfg(feature = "mutants")]
     #[arg(long)]
     without: Option<String>,
-    /// Switch each rule off in turn and print how many seeds it takes to notice; `--seeds` limits the search.
+    /// Switch each rule off in turn and print what notices; `--seeds` limits the search where no scenario is named.
     #[cfg(feature = "mutants")]
     #[arg(long)]
     mutants: bool,
@@ -36,7 +43,9 @@ fn main() -> ExitCode {
     {
         use standfast_core::mutant::{Rule, without};
         if arguments.mutants {
-            return mutants(arguments.seeds.unwrap_or((0, 1_000)), arguments.minutes);
+            let (first, last) = arguments.seeds.unwrap_or((0, 300));
+            let table = standfast_sim::mutants::table(first..last, arguments.minutes, |line| println!("{line}"));
+            return verdict(table);
         }
         if let Some(name) = &arguments.without {
             let Some(rule) = Rule::ALL.iter().find(|rule| rule.name() == name) else {
@@ -49,6 +58,13 @@ fn main() -> ExitCode {
             without(Some(*rule));
         }
     }
+    if arguments.scenarios {
+        SCENARIOS.iter().for_each(|scenario| println!("{:36} {}", scenario.name, scenario.shows[0]));
+        return ExitCode::SUCCESS;
+    }
+    if let Some(name) = &arguments.scenario {
+        return story(name);
+    }
     match (arguments.seed, arguments.seeds) {
         (Some(seed), None) => tell(seed, arguments.minutes),
         (_, seeds) => search(seeds.unwrap_or((0, 100)), arguments.minutes),
@@ -59,6 +75,16 @@ fn range(text: &str) -> Result<(u64, u64), String> {
     let (first, last) = text.split_once("..").ok_or("expected FIRST..LAST")?;
     let number = |text: &str| text.parse().map_err(|error| format!("{text}: {error}"));
     Ok((number(first)?, number(last)?))
+}
+
+fn story(name: &str) -> ExitCode {
+    let Some(scenario) = Scenario::named(name) else {
+        println!("no such scenario; --scenarios lists them");
+        return ExitCode::FAILURE;
+    };
+    let text = scenario.text();
+    print!("{text}");
+    verdict(text.ends_with(HOLDS))
 }
 
 fn tell(seed: u64, minutes: i64) -> ExitCode {
@@ -93,28 +119,6 @@ fn search((first, last): (u64, u64), minutes: i64) -> ExitCode {
     let rate = simulated / began.elapsed().as_secs_f64();
     println!("{} seeds, {broken} broken, {rate:.0} simulated minutes a second", last - first);
     verdict(broken == 0)
-}
-
-/// The table of mutants and the seeds that each needs. A seed that breaks with all rules on shows nothing.
-#[cfg(feature = "mutants")]
-fn mutants((first, last): (u64, u64), minutes: i64) -> ExitCode {
-    use standfast_core::mutant::{Rule, without};
-    let mut all_caught = true;
-    for &rule in Rule::ALL {
-        let caught = (first..last).find_map(|seed| {
-            without(Some(rule));
-            let report = run(seed, Options { minutes, lines: false });
-            without(None);
-            let violation = report.violations.into_iter().next()?;
-            run(seed, Options { minutes, lines: false }).violations.is_empty().then_some((seed, violation.invariant))
-        });
-        match caught {
-            Some((seed, invariant)) => println!("{:24} {:>6} seeds  {invariant}", rule.name(), seed - first + 1),
-            None => println!("{:24} not caught in {} seeds", rule.name(), last - first),
-        }
-        all_caught &= caught.is_some();
-    }
-    verdict(all_caught)
 }
 
 fn verdict(holds: bool) -> ExitCode {

@@ -9,6 +9,7 @@ use crate::random::Random;
 use crate::settings::{self, LINK, MCLT, NODES, PAIRS, RELAY};
 use crate::transcript::Transcript;
 use crate::wire::{self, Saying};
+use standfast_core::configuration::Configuration;
 use standfast_core::event::Code;
 use standfast_core::failover::state::Phase;
 use standfast_core::id::{Epoch, Session, Slot};
@@ -96,11 +97,33 @@ impl World {
         }
     }
 
-    /// Runs to the end, or to the first violation.
-    pub(crate) fn run(&mut self) {
+    /// A world in which nothing happens by chance, for a story; its clients do what they are told.
+    pub(crate) fn for_story(configuration: Configuration, clients: usize) -> Self {
+        let mut world = Self::new(0, 0, Transcript::new(false));
+        world.random = Random::steady();
+        world.network.delay = 1_000;
+        world.lan_loss = 0;
+        let configuration = Arc::new(configuration);
+        world.hosts = [0, 1].map(|index| {
+            // Neither knows what the other's clock has counted.
+            let clock = Clock::new(index as Time * 500 * SECOND, 0, 0);
+            Host { commit: 1_000, ..Host::new(index, clock, Arc::clone(&configuration)) }
+        });
+        world.clients = (0..clients).map(|index| Client::new(index, None, &mut world.random)).collect();
+        world.clients.iter_mut().for_each(|client| client.told = true);
+        world
+    }
+
+    /// Both nodes start and look for each other.
+    pub(crate) fn begin(&mut self) {
         self.start(0);
         self.start(1);
         self.at(self.now, Event::Connect);
+    }
+
+    /// Runs to the end, or to the first violation.
+    pub(crate) fn run(&mut self) {
+        self.begin();
         self.at(10 * SECOND, Event::Fault);
         for client in 0..self.clients.len() {
             self.wake_client(client);
@@ -111,21 +134,24 @@ impl World {
         }
     }
 
-    fn run_until(&mut self, end: Time) {
-        while self.judge.violations.is_empty() {
-            let Some(((at, _), event)) = self.events.pop_first() else { return };
-            if at > end {
-                self.at(at, event);
-                break;
-            }
-            self.now = at;
-            self.happen(event);
-        }
+    pub(crate) fn run_until(&mut self, end: Time) {
+        while self.judge.violations.is_empty() && self.step_before(end) {}
         self.now = self.now.max(end);
     }
 
+    /// One event happens, unless there is none until then.
+    pub(crate) fn step_before(&mut self, end: Time) -> bool {
+        let due = self.events.first_entry().filter(|first| first.key().0 <= end);
+        let Some(((at, _), event)) = due.map(std::collections::btree_map::OccupiedEntry::remove_entry) else {
+            return false;
+        };
+        self.now = at;
+        self.happen(event);
+        true
+    }
+
     /// Nothing has gone wrong for long: the nodes must agree, and clients must have leases.
-    fn see_the_end(&mut self) {
+    pub(crate) fn see_the_end(&mut self) {
         for _ in 0..30 {
             let [one, two] = [self.hosts[0].table(), self.hosts[1].table()];
             if one.iter().map(|r| (r.state, r.version)).eq(two.iter().map(|r| (r.state, r.version))) {
@@ -138,8 +164,14 @@ impl World {
         let lacks = |client: &&Client| client.held.is_none_or(|held| held.until <= now);
         let end = Seen::End {
             tables: [self.hosts[0].table(), self.hosts[1].table()],
-            active: (0..PAIRS.len()).map(|pair| [says[0][pair], says[1][pair]]).collect(),
-            without_lease: self.clients.iter().filter(lacks).map(|client| client.index).collect(),
+            active: (0..self.hosts[0].relationships()).map(|pair| [says[0][pair], says[1][pair]]).collect(),
+            without_lease: self
+                .clients
+                .iter()
+                .filter(|client| !client.told)
+                .filter(lacks)
+                .map(|client| client.index)
+                .collect(),
         };
         self.judge.see(self.now, &end);
     }
@@ -226,7 +258,7 @@ impl World {
             }
         };
         self.see_written(host, &written);
-        self.say(NODES[host], || format!("{how:?}"));
+        self.say(NODES[host], || how.as_str().into());
         if let Some(session) = self.network.open[host] {
             let told = self.network.close(host, session);
             if told && how != Stop::PowerCut {
@@ -237,10 +269,17 @@ impl World {
         }
     }
 
+    /// Of what queued up while a process was paused, the datagrams are read first.
+    pub(crate) fn packets_first(&mut self, host: usize) {
+        self.backlog[host].sort_by_key(|event| !matches!(event, Event::Packet { .. }));
+    }
+
     pub(crate) fn unpause(&mut self, host: usize) {
         self.hosts[host].paused = false;
         self.say(NODES[host], || "goes on".into());
-        self.feed(host, Input::Tick);
+        if !matches!(self.backlog[host].first(), Some(Event::Packet { .. })) {
+            self.feed(host, Input::Tick);
+        }
         for event in std::mem::take(&mut self.backlog[host]) {
             self.happen(event);
         }
@@ -264,19 +303,19 @@ impl World {
         self.begin_commit(host);
         for event in outputs.events {
             self.transcript.count(event.code.name());
-            let pair = event.relationship.as_ref().map_or("", |name| name.as_str());
             if event.code == Code::StateChanged {
                 self.transcript.count(&event.what);
             }
-            self.transcript.line(self.now, NODES[host], || {
-                format!("{pair} {}: {} ({})", event.code.name(), event.what, event.evidence)
-            });
+            self.tell_event(host, &event);
+        }
+        for _ in outputs.fences {
+            self.say(NODES[host], || "runs its fence command".into());
         }
         for message in outputs.messages {
             self.send(host, InFlight { to: 1 - host, session: message.session, message: message.message });
         }
         for (_, result) in outputs.answers {
-            self.say("operator", || format!("{result:?}"));
+            self.tell_result(&result);
         }
         if !outputs.disconnects.is_empty()
             && let Some(session) = self.network.open[host]
@@ -286,6 +325,13 @@ impl World {
                 self.after(delay, Event::Down { host: 1 - host, session });
             }
             self.after(0, Event::Down { host, session });
+        }
+        if self.transcript.is_story() && (outputs.left || outputs.restart) {
+            self.stop(host, if outputs.left { Stop::Clean } else { Stop::Killed });
+            if outputs.restart {
+                self.after(SECOND, Event::Undo(Undo::Start(host)));
+            }
+            return;
         }
         if outputs.left || outputs.restart {
             let again = self.random.between(1, 20) * SECOND;
@@ -384,6 +430,7 @@ impl World {
     pub(crate) fn see_durable(&mut self, host: usize, record: &StoredRecord) {
         match record {
             StoredRecord::Lease(_, lease) => {
+                self.tell_durable(host, lease);
                 if let Some(record) = self.hosts[host].record(lease) {
                     self.judge.see(self.now, &Seen::Durable { host, record });
                 }
@@ -445,7 +492,9 @@ impl World {
     fn packet(&mut self, host: usize, sent: Sent) {
         let received = self.hosts[host].clock.read(sent.arrived).instant;
         let Sent { source, destination, bytes, .. } = sent;
+        let silent = self.silences(host);
         self.feed(host, Input::Packet(Packet { link: LINK, source, destination, received, bytes }));
+        self.tell_silence(host, &silent);
     }
 
     fn emit(&mut self, host: usize, reply: Reply) {
@@ -454,10 +503,11 @@ impl World {
         };
         let pair = usize::from(self.clients[heard.client].relay.is_some());
         self.see_served(host, pair, self.may_finish(host, pair));
+        self.tell_answer(host, &heard, &reply.bytes);
         if !self.carries(host, heard.client) || self.hosts[host].clock.read(self.now).instant > reply.deadline {
             return;
         }
-        if heard.kind == wire::NAK {
+        if heard.kind == wire::NAK && !self.transcript.is_story() {
             self.say(NODES[host], || format!("refuses client {}: {}", heard.client, wire::reason(&reply.bytes)));
         }
         // A promise of partner-down is given back as one: its record must be taken before the nodes are in step.
@@ -469,7 +519,7 @@ impl World {
         }
     }
 
-    fn carries(&self, host: usize, client: usize) -> bool {
+    pub(crate) fn carries(&self, host: usize, client: usize) -> bool {
         self.clients[client].reach[host] && !self.lan_cut[host]
     }
 
@@ -488,7 +538,7 @@ impl World {
         self.act(client, acts, Some((host, left, bounded)));
     }
 
-    fn act(&mut self, client: usize, acts: Vec<Act>, answer: Option<(usize, Time, bool)>) {
+    pub(crate) fn act(&mut self, client: usize, acts: Vec<Act>, answer: Option<(usize, Time, bool)>) {
         let (host, left, bounded) = answer.unwrap_or((0, self.now, true));
         for act in acts {
             match act {
@@ -496,20 +546,24 @@ impl World {
                 Act::Acked(held) => {
                     let acked = Acked { host, client, address: held.address, until: held.until, left, bounded };
                     self.transcript.count("client acked");
-                    self.say("client", || {
-                        let seconds = (held.until - left) / SECOND;
-                        format!("{client} has {} for {seconds} s, by {}", held.address, NODES[host])
-                    });
+                    if !self.transcript.is_story() {
+                        self.say("client", || {
+                            let seconds = (held.until - left) / SECOND;
+                            format!("{client} has {} for {seconds} s, by {}", held.address, NODES[host])
+                        });
+                    }
                     self.judge.see(self.now, &Seen::Acked(acked));
                 }
                 Act::GaveBack { address, declined } => {
                     self.transcript.count("client gave back");
-                    self.say("client", || format!("{client} gives {address} back"));
+                    let who = self.client_name(client);
+                    self.say(&who, || format!("gives {address} back"));
                     self.judge.see(self.now, &Seen::GaveBack { client, address, declined });
                 }
                 Act::Refused(address, until) => {
                     self.transcript.count("client refused");
-                    self.say("client", || format!("{client} is refused {address} by {}", NODES[host]));
+                    let who = self.client_name(client);
+                    self.say(&who, || format!("is refused {address} by {}", NODES[host]));
                     self.judge.see(self.now, &Seen::Refused { host, client, address, until });
                 }
             }
@@ -518,12 +572,16 @@ impl World {
     }
 
     fn wake_client(&mut self, client: usize) {
+        if self.clients[client].told {
+            return;
+        }
         let at = self.clients[client].wake_at.max(self.now + 1);
         self.clients[client].wake_at = at;
         self.at(at, Event::Client { client, at });
     }
 
     fn client_says(&mut self, client: usize, to: To, saying: Saying) {
+        self.tell_saying(client, to, &saying);
         let from = saying.ciaddr.unwrap_or(Ipv4Addr::UNSPECIFIED);
         match (to, saying.relay) {
             (To::Server(address), _) => {
@@ -588,6 +646,16 @@ pub(crate) enum Stop {
     Killed,
     /// Its machine is off.
     PowerCut,
+}
+
+impl Stop {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Clean => "has stopped",
+            Self::Killed => "is killed",
+            Self::PowerCut => "loses its power",
+        }
+    }
 }
 
 fn host_of(event: &Event) -> Option<usize> {

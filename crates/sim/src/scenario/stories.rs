@@ -1,0 +1,57 @@
+//! The stories, by what they are about.
+
+mod alone;
+mod clients;
+mod records;
+mod stores;
+mod switching;
+
+use super::Scenario;
+
+/// Every scenario, in the order in which a newcomer might read them.
+pub static SCENARIOS: &[&Scenario] = &[
+    &clients::SILENCE,
+    &switching::DEATH,
+    &switching::BLIP,
+    &switching::PARTITION,
+    &switching::SWITCHOVER,
+    &switching::FAILBACK,
+    &switching::PAUSE,
+    &switching::STANDSTILL,
+    &switching::FENCE,
+    &switching::EVIDENCE,
+    &clients::DEAF,
+    &clients::NO_CARRIER,
+    &clients::RESERVATION,
+    &clients::NAK_EVIDENCE,
+    &clients::DURABLE_ACK,
+    &clients::SHORTER,
+    &alone::PARTNER_DOWN,
+    &alone::UNTRUE,
+    &alone::CLEAN_LEAVE,
+    &alone::MUST_HEAR,
+    &alone::FULL_EMBARGO,
+    &alone::BOTH_A_FIRST,
+    &alone::BOTH_B_FIRST,
+    &alone::POTENTIAL_EXPIRY,
+    &alone::HOME_STAYS,
+    &alone::CLOCK,
+    &records::READY,
+    &records::BOTH_READY,
+    &records::READY_UNDER_LOAD,
+    &records::OLD_HEARTBEAT,
+    &records::PAIR_VERSION,
+    &records::CACHED,
+    &records::HOME_MERGES,
+    &records::TWO_CONTENTS,
+    &records::LATE_ACK,
+    &records::SENT_TOO_EARLY,
+    &records::RELINQUISH,
+    &records::RELINQUISH_VERSION,
+    &stores::LOST,
+    &stores::LOST_AND_NEW_CLIENTS,
+    &stores::LOST_UNBOUNDED,
+    &stores::FROZEN,
+    &stores::ROLLED_BACK,
+    &stores::UNREADABLE,
+];
