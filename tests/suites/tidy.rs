@@ -7,6 +7,8 @@
 
 #[path = "tidy/layers.rs"]
 mod layers;
+#[path = "tidy/rules.rs"]
+mod rules;
 #[path = "tidy/sources.rs"]
 mod sources;
 #[path = "tidy/words.rs"]
