@@ -85,6 +85,10 @@ rules! {
     BothReady = "both-ready";
     /// Ready waits for a noted write, not for an instant at which nothing is under way.
     NotedSequence = "noted-sequence";
+    /// Ready covers what was granted until the rights of partner-down ended.
+    RightsEndNoted = "rights-end-noted";
+    /// An empty store counts its versions from the clock.
+    LostCountsFromClock = "lost-counts-from-clock";
     /// The state in a heartbeat is for display.
     HeartbeatShows = "heartbeat-shows";
 }

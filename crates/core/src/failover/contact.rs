@@ -173,7 +173,9 @@ impl Relationship {
         self.enter(State::CommunicationsInterrupted { role: Role::Active, since }, "the partner has synced", fx);
         // What was granted by those rights while the pass ran must be taken too, or the partner would go on without it.
         let Some(exchange) = self.exchange.as_mut() else { return false };
-        exchange.pass_end = fx.last();
+        if holds(Rule::RightsEndNoted) {
+            exchange.pass_end = fx.last();
+        }
         exchange.pass_taken(&self.table) || !holds(Rule::ReadyHandshake)
     }
 

@@ -50,6 +50,7 @@ pub static SCENARIOS: &[&Scenario] = &[
     &records::RELINQUISH_VERSION,
     &stores::LOST,
     &stores::LOST_AND_NEW_CLIENTS,
+    &stores::LOST_AND_ALONE,
     &stores::LOST_UNBOUNDED,
     &stores::FROZEN,
     &stores::ROLLED_BACK,

@@ -21,7 +21,7 @@ pub(super) static READY: Scenario = Scenario {
         "While a comes back, b gives away an address of a's home by its last right of partner-down, and then dies.",
         "Rule: ready is said when everything is taken that was granted until the rights of partner-down ended.",
     ],
-    needs: &[(Rule::ReadyHandshake, "one_client_per_address")],
+    needs: &[(Rule::ReadyHandshake, "one_client_per_address"), (Rule::RightsEndNoted, "one_client_per_address")],
     tell: |story| {
         story.pool(100, 101);
         b_has_been_alone_for_long(story);

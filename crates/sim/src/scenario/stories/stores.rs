@@ -2,6 +2,7 @@
 
 use crate::scenario::Scenario;
 use crate::scenario::story::{A, B, Story, X, Y, Z, address};
+use standfast_core::failover::state::Phase;
 use standfast_core::mutant::Rule;
 
 pub(super) static LOST: Scenario = Scenario {
@@ -123,6 +124,45 @@ pub(super) static FROZEN: Scenario = Scenario {
         story.wait(1);
         story.has_nothing(X);
         story.keeps(Y, address(100));
+        story.ends_in_step();
+    },
+};
+
+pub(super) static LOST_AND_ALONE: Scenario = Scenario {
+    name: "lost-store-and-alone",
+    shows: [
+        "B lost its store, and a dies before it has sent its own. Told that a is off, b serves once every promise is over.",
+        "Rule: an empty store counts its versions from the clock, or what it grants would look older than what it forgot.",
+    ],
+    needs: &[(Rule::LostCountsFromClock, "acked_lease_survives")],
+    tell: |story| {
+        story.pool(101, 101);
+        story.begin();
+        story.discovers(X);
+        story.wait(1);
+        story.renews(X);
+        story.wait(1);
+        story.shows_leases(A);
+        story.cuts_power(B);
+        story.wipes(B);
+        story.link_takes(100);
+        story.starts(B);
+        story.until("b hears a", |story| story.phase(B) == Some(Phase::Recover));
+        story.resets_session();
+        story.cuts_power(A);
+        story.wait(1);
+        story.says_partner_is_off(B, false);
+        story.wait(1);
+        story.discovers(Y);
+        story.wait(1);
+        story.has_nothing(Y);
+        story.wait(90);
+        story.discovers(Y);
+        story.wait(1);
+        story.keeps(Y, address(101));
+        story.starts(A);
+        story.wait(2);
+        story.keeps(Y, address(101));
         story.ends_in_step();
     },
 };
