@@ -288,6 +288,10 @@ impl Relationship {
         if let Some(partner) = self.partner.clone() {
             fx.disconnect(&partner);
         }
+        // It has said so itself: there is nothing to wait for.
+        if active != self.slot {
+            self.contact_lost(&why, fx);
+        }
     }
 
     /// Tells a connected partner that this node is no longer in normal.
