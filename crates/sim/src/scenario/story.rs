@@ -13,7 +13,7 @@ use crate::wire;
 use crate::world::{Event, Stop, World};
 use standfast_core::configuration::{AddressRange, Configuration, Reservation, ReservationHolder};
 use standfast_core::failover::state::Phase;
-use standfast_core::input::{Command, Input};
+use standfast_core::input::{Command, Input, StoreHealth};
 use standfast_core::lease::record::{HardwareAddress, LeaseState};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -279,6 +279,18 @@ impl Story {
     pub(crate) fn commits_take(&mut self, host: usize, millis: i64) {
         self.world.hosts[host].commit = millis * 1_000;
         self.say(NODES[host], &format!("takes {millis} ms for a commit from now on"));
+    }
+
+    /// The disk of a node takes no writes any more, or does again.
+    pub(crate) fn disk_works(&mut self, host: usize, works: bool) {
+        let what = if works { "takes writes again" } else { "takes no writes any more" };
+        self.say("fault", &format!("the disk of {} {what}", NODES[host]));
+        self.world.hosts[host].disk.fails = !works;
+        self.world.begin_commit(host);
+        let health = if works { StoreHealth::Working } else { StoreHealth::Failing };
+        if self.goes_on() {
+            self.world.feed_unless_paused(host, Input::StoreHealth(health));
+        }
     }
 
     /// A copy of a store.

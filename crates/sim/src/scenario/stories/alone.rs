@@ -132,6 +132,35 @@ pub(super) static MUST_HEAR: Scenario = Scenario {
     },
 };
 
+pub(super) static BOTH_LEAVE: Scenario = Scenario {
+    name: "both-leave",
+    shows: [
+        "Both nodes are stopped in good order at the same time. The one that was active can start alone, the other cannot.",
+        "Rule: the deactivated one leaves, the active one accepts and merely stops, or nobody could serve the site again.",
+    ],
+    needs: &[],
+    tell: |story| {
+        story.begin();
+        story.discovers(X);
+        story.wait(1);
+        story.leaves(A);
+        story.leaves(B);
+        story.wait(2);
+        story.cuts_link();
+        story.starts(A);
+        story.starts(B);
+        story.wait(5);
+        let a_alone = story.only_active(A);
+        story.so(a_alone, "a answers, and only a");
+        story.reboots(X);
+        story.wait(1);
+        story.keeps(X, address(100));
+        story.heals_link();
+        story.wait(2);
+        story.ends_in_step();
+    },
+};
+
 pub(super) static FULL_EMBARGO: Scenario = Scenario {
     name: "partner-down-on-a-marked-node",
     shows: [

@@ -104,6 +104,56 @@ pub(super) static PARTITION: Scenario = Scenario {
     },
 };
 
+pub(super) static ONE_WAY: Scenario = Scenario {
+    name: "one-way-cut",
+    shows: [
+        "What a sends does not arrive, what b sends does. Both see that contact is lost, and both serve until it is back.",
+        "Rule: a heartbeat counts only if it echoes one's own: then the way there and the way back both work.",
+    ],
+    needs: &[],
+    tell: |story| {
+        story.begin();
+        story.discovers(X);
+        story.wait(1);
+        story.cuts_way_from(A);
+        story.wait(3);
+        let both = story.both_active();
+        story.so(both, "both answer");
+        story.rebinds(X);
+        story.wait(1);
+        story.keeps(X, address(100));
+        story.heals_link();
+        story.wait(2);
+        let a_alone = story.only_active(A);
+        story.so(a_alone, "a answers, and only a");
+        story.ends_in_step();
+    },
+};
+
+pub(super) static FAILING_DISK: Scenario = Scenario {
+    name: "failing-disk",
+    shows: [
+        "The disk of the active node takes no writes any more. It promises nothing from then on, and its partner serves.",
+        "Rule: a node that cannot persist does not serve; it says so at once, or its partner would wait for a timeout.",
+    ],
+    needs: &[],
+    tell: |story| {
+        story.begin();
+        story.discovers(X);
+        story.wait(1);
+        story.disk_works(A, false);
+        story.wait(2);
+        story.rebinds(X);
+        story.wait(1);
+        story.keeps(X, address(100));
+        let b_alone = story.only_active(B);
+        story.so(b_alone, "b answers, and only b");
+        story.disk_works(A, true);
+        story.wait(4);
+        story.ends_in_step();
+    },
+};
+
 pub(super) static SWITCHOVER: Scenario = Scenario {
     name: "switchover",
     shows: [
