@@ -57,6 +57,8 @@ pub struct Pulse {
     pub carrier: bool,
     /// Milliseconds since the sender last heard a client of this relationship's scopes.
     pub client_heard_ms: Option<u64>,
+    /// Milliseconds for which the sender, under an embargo, still gives nobody an address that nobody ever had.
+    pub held_back_ms: Option<u64>,
 }
 
 /// What a node knows of itself and of its partner when a session begins.

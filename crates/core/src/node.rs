@@ -63,6 +63,8 @@ pub struct Node {
     last_turn: Instant,
     /// Since when a write has been waiting for the store.
     write_waits_since: Option<Instant>,
+    /// Heartbeats are held back, because writes hang or fail.
+    muted: bool,
     /// What was received before this is too old to be answered.
     stale_before: Instant,
     counters: Counters,
@@ -126,6 +128,7 @@ impl Node {
             fx,
             last_turn: now.instant,
             write_waits_since: None,
+            muted: false,
             stale_before: Instant::NEVER,
             counters: Counters::default(),
             limits: Limits::default(),
@@ -347,6 +350,7 @@ impl Node {
     fn persisted(&mut self, sequence: Sequence) {
         self.fx.persist(sequence);
         self.write_waits_since = (self.fx.last() > self.fx.persisted).then_some(self.fx.now.instant);
+        self.speak_again();
         for relationship in &mut self.relationships {
             relationship.persisted(&mut self.fx);
         }
@@ -383,7 +387,9 @@ impl Node {
         let what = if works { "the store takes writes again" } else { "the store takes no writes: nobody is served" };
         self.fx.event(Code::StoreHealth, None, what, "the store");
         self.fx.store_works = works;
-        if !works {
+        if works {
+            self.speak_again();
+        } else {
             self.hand_over_without_store();
         }
     }

@@ -7,7 +7,7 @@
 //! pass has arrived. It is in normal when it has said and heard `Ready`; both compute the same active node from the
 //! same two messages.
 
-use super::relationship::{PartnerHello, Relationship};
+use super::relationship::{PartnerHello, REUSE_GRACE, Relationship};
 use super::replication::Exchange;
 use super::state::{Handover, Phase, Resume, Role, State};
 use crate::effects::Effects;
@@ -58,6 +58,10 @@ impl Relationship {
             was_partner_down: hello.was_partner_down || hello.phase == Phase::PartnerDown,
         };
         self.must_hear_partner |= self.partner_hello.was_partner_down;
+        if hello.lost {
+            // At least so long; its first pulse in normal says exactly.
+            self.partner_holds_back = Some(fx.instant() + self.settings.mclt + REUSE_GRACE);
+        }
         if self.lost {
             self.embargo = Some(Embargo::UntilSynced);
         }
@@ -215,7 +219,6 @@ impl Relationship {
                 self.enter(State::Startup { until, resume }, "the session ended before both were in step", fx);
             }
             State::Normal { active, .. } if active == self.slot => {
-                self.unbroken = true;
                 self.enter(
                     State::CommunicationsInterrupted { role: Role::Active, since: now },
                     "the session ended",

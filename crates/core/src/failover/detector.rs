@@ -60,6 +60,14 @@ impl Detector {
         self.watch = None;
     }
 
+    /// This node was silent for a while and speaks again: at once, and the peer has a whole timeout to answer.
+    pub(crate) fn speak_again(&mut self, now: Instant) {
+        if let Some(watch) = self.watch.as_mut() {
+            watch.next_due = now;
+            self.last_contact = now;
+        }
+    }
+
     /// When contact was last proved.
     pub(crate) fn last_contact(&self) -> Instant {
         self.last_contact

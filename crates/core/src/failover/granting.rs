@@ -4,6 +4,7 @@
 //! first. So in normal a reply is held until its record is persisted here and taken by the partner, and after
 //! `replication_deadline` it leaves with the bounded lease instead.
 
+use super::partner_down::Giving;
 use super::relationship::Relationship;
 use super::state::State;
 use crate::dhcp::pending::Pending;
@@ -207,7 +208,8 @@ impl Relationship {
         if self.table.is_home(address) {
             return Err(Refusal::NotYetFree);
         }
-        if self.may_draw_on_partner() { Ok(Right::Ask) } else { Err(Refusal::HomeElsewhere) }
+        let may_ask = self.may_draw_on_partner() && !Giving::of(self, fx).partner_keeps(lease);
+        if may_ask { Ok(Right::Ask) } else { Err(Refusal::HomeElsewhere) }
     }
 
     /// How long a client would be promised an address if it asked now and the partner took it in time.

@@ -27,6 +27,7 @@ pub(crate) struct Giving {
     mclt: Duration,
     partner_down: Option<(Proof, Instant)>,
     embargo: Option<Embargo>,
+    partner_holds_back: Option<Instant>,
 }
 
 impl Giving {
@@ -36,6 +37,7 @@ impl Giving {
             mclt: pair.settings.mclt,
             partner_down: pair.partner_down(),
             embargo: pair.embargo,
+            partner_holds_back: pair.partner_holds_back,
         }
     }
 
@@ -43,7 +45,8 @@ impl Giving {
     pub(crate) fn may_offer(&self, at_home: bool, lease: Option<&Lease>) -> bool {
         let agreed = lease.is_none_or(|lease| lease.taken);
         let ours = self.partner_down.is_none() || (at_home && agreed);
-        !self.holds_back(lease) && (ours || self.wait_is_over(lease))
+        let given = !self.holds_back(at_home, lease) && (at_home || !self.partner_keeps(lease));
+        given && (ours || self.wait_is_over(lease))
     }
 
     /// Whether the wait of partner-down is over for an address, so that another client may have it.
@@ -62,12 +65,24 @@ impl Giving {
         }
     }
 
+    /// Whether the partner would refuse an address of its own if it were asked, because it lost its store. Without this
+    /// clients would be offered what they are then refused, again and again.
+    pub(crate) fn partner_keeps(&self, lease: Option<&Lease>) -> bool {
+        let potential = lease.map_or(Instant::NEVER, |lease| lease.potential_expiry);
+        let over = |until: Instant| until.max(potential + self.mclt + REUSE_GRACE) <= self.certain;
+        self.partner_down.is_none() && self.partner_holds_back.is_some_and(|until| !over(until))
+    }
+
     /// Whether a node that does not know what was promised keeps an address to itself.
-    pub(crate) fn holds_back(&self, lease: Option<&Lease>) -> bool {
+    ///
+    /// A partner that lost nothing knows what it promised of its own, and is asked: the node that lost its store may be
+    /// the active one, and new clients must not go without an address until its embargo ends.
+    pub(crate) fn holds_back(&self, at_home: bool, lease: Option<&Lease>) -> bool {
         match self.embargo {
             None => false,
             Some(_) if !holds(Rule::Embargo) => false,
             Some(Embargo::UntilSynced) => true,
+            Some(Embargo::PerAddress { .. }) if !at_home && self.partner_down.is_none() => false,
             Some(Embargo::PerAddress { opened, .. }) => {
                 let potential = lease.map_or(Instant::NEVER, |lease| lease.potential_expiry);
                 self.certain < potential.max(opened) + self.mclt + REUSE_GRACE
@@ -100,7 +115,7 @@ impl Relationship {
         if self.table.is_unreadable(address, fx.certain()) {
             return true;
         }
-        Giving::of(self, fx).holds_back(self.table.get(address))
+        Giving::of(self, fx).holds_back(self.table.is_home(address), self.table.get(address))
     }
 
     /// Whether a lease may be extended for the client that holds it.
@@ -145,6 +160,15 @@ impl Relationship {
             "a lost store",
             fx,
         );
+    }
+
+    /// Under an embargo, until when addresses are held back that nobody ever had.
+    pub(crate) fn untouched_held_until(&self) -> Option<Instant> {
+        match self.embargo {
+            Some(Embargo::PerAddress { opened, .. }) => Some(opened + self.settings.mclt + REUSE_GRACE),
+            Some(Embargo::Everything { end, .. }) => Some(end),
+            Some(Embargo::UntilSynced) | None => None,
+        }
     }
 
     /// When the embargo ends.

@@ -62,6 +62,8 @@ pub struct Relationship {
     pub(crate) exchange: Option<Exchange>,
     pub(crate) partner_hello: PartnerHello,
     pub(crate) partner_pulse: Option<(Instant, Pulse)>,
+    /// Until when the partner, under an embargo, gives nobody an address of its own that nobody ever had.
+    pub(crate) partner_holds_back: Option<Instant>,
     /// Since when both nodes of a normal relationship have said that they are active, or that they are not.
     pub(crate) disagreement_since: Option<Instant>,
     pub(crate) lag: Lag,
@@ -167,6 +169,7 @@ impl Relationship {
             exchange: None,
             partner_hello: PartnerHello::default(),
             partner_pulse: None,
+            partner_holds_back: None,
             disagreement_since: None,
             lag: Lag::default(),
             held: HeldReplies::default(),

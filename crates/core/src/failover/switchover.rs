@@ -213,6 +213,10 @@ impl Relationship {
         if pulse.phase != Phase::Normal && !holds(Rule::HeartbeatShows) {
             self.partner_left(pulse.phase, fx);
         }
+        // Before it is in step with this node, it does not know yet what it will hold back.
+        if pulse.phase == Phase::Normal {
+            self.partner_holds_back = pulse.held_back_ms.map(|ms| now + Duration::from_millis(ms));
+        }
         self.partner_pulse = Some((now, pulse));
     }
 
@@ -231,6 +235,7 @@ impl Relationship {
             serving: self.is_serving(fx),
             carrier: self.carrier,
             client_heard_ms: self.client_heard.map(|at| millis(fx.instant().since(at))),
+            held_back_ms: self.untouched_held_until().map(|until| millis(until.since(fx.certain()))),
         }
     }
 

@@ -203,7 +203,11 @@ impl Node {
         let now = self.fx.instant();
         let patience = self.standstill() / 2;
         let hangs = self.write_waits_since.is_some_and(|since| since + patience < now) || !self.fx.store_works;
+        let speaks_again = std::mem::replace(&mut self.muted, hangs) && !hangs;
         for (name, peer) in &mut self.peers {
+            if speaks_again {
+                peer.detector.speak_again(now);
+            }
             let Some((session, number, echo)) = peer.detector.due(now) else { continue };
             if hangs {
                 continue;
@@ -220,9 +224,18 @@ impl Node {
         }
     }
 
+    /// If this node said nothing because it could not write, and can again: partners hear that it is alive before they
+    /// give it up, so that what is agreed with them from now on is not undone by a heartbeat that comes too late.
+    pub(super) fn speak_again(&mut self) {
+        if self.muted {
+            self.send_heartbeats();
+        }
+    }
+
     /// Nothing can be made durable any more: partners take over at once, without a record of it here.
     pub(super) fn hand_over_without_store(&mut self) {
         for relationship in &mut self.relationships {
+            relationship.unbroken = false;
             let (Some(partner), Some(exchange)) = (relationship.partner.clone(), &relationship.exchange) else {
                 continue;
             };

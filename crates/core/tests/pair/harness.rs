@@ -331,6 +331,12 @@ impl Pair {
         Some((ack.0, ack.2, ack.3.unwrap()))
     }
 
+    /// A client that is new looks for an address.
+    pub(crate) fn discover(&mut self, client: u8) -> Vec<(usize, MessageType, Ipv4Addr, Option<u32>)> {
+        self.send(&[0, 1], &message(client, MessageType::Discover), Ipv4Addr::BROADCAST);
+        self.heard()
+    }
+
     /// A client broadcasts to extend its lease.
     pub(crate) fn rebind(
         &mut self,

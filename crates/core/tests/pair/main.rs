@@ -156,10 +156,32 @@ fn a_node_that_lost_its_store_gets_everything_back_and_holds_back_for_the_lead_t
     assert!(pair.status(1).embargo.is_some());
     let given: Vec<_> = (2..=9).filter_map(|client| pair.acquire(client)).collect();
     assert!(given.iter().all(|&(_, address, _)| address.octets()[3] % 2 == 0), "its home is held back: {given:?}");
+    assert_eq!(given.len(), 3, "and everything else is given, to the first who ask");
+    let heard = pair.discover(10);
+    assert!(heard.is_empty(), "nobody is offered what would be refused: {heard:?}");
     pair.run(700 * SECOND);
     assert!(pair.acquire(20).is_some(), "what nobody ever had is free after the lead time");
     pair.run(7_200 * SECOND);
     assert_eq!(pair.status(1).embargo, None);
+}
+
+#[test]
+fn a_node_that_lost_its_store_and_is_active_again_draws_on_its_partner() {
+    let mut pair = Pair::new();
+    pair.acquire(1).unwrap();
+    pair.kill(0);
+    pair.hosts[0].disk.clear();
+    pair.start(0, false);
+    pair.connect();
+    assert_eq!(pair.active(), [1]);
+    pair.run(31 * SECOND);
+    assert_eq!(pair.active(), [0], "failback");
+    assert!(pair.status(0).embargo.is_some());
+    let given: Vec<_> = (2..=9).filter_map(|client| pair.acquire(client)).collect();
+    assert_eq!(given.len(), 4, "what is at home at its partner: {given:?}");
+    assert!(given.iter().all(|&(server, address, _)| server == 0 && address.octets()[3] % 2 == 1), "{given:?}");
+    let [a, b] = pair.tables();
+    assert_eq!(a, b);
 }
 
 #[test]

@@ -204,6 +204,7 @@ impl From<Pulse> for proto::Pulse {
             serving: pulse.serving,
             carrier: pulse.carrier,
             client_heard_ms: pulse.client_heard_ms,
+            held_back_ms: pulse.held_back_ms,
         }
     }
 }
@@ -218,6 +219,7 @@ impl TryFrom<proto::Pulse> for Pulse {
             serving: pulse.serving,
             carrier: pulse.carrier,
             client_heard_ms: pulse.client_heard_ms,
+            held_back_ms: pulse.held_back_ms,
         })
     }
 }

@@ -96,8 +96,9 @@ prop_compose! {
         serving in any::<bool>(),
         carrier in any::<bool>(),
         client_heard_ms in any::<Option<u64>>(),
+        held_back_ms in any::<Option<u64>>(),
     ) -> Pulse {
-        Pulse { relationship, phase, epoch, serving, carrier, client_heard_ms }
+        Pulse { relationship, phase, epoch, serving, carrier, client_heard_ms, held_back_ms }
     }
 }
 
