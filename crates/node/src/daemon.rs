@@ -12,6 +12,7 @@ use crate::port;
 use crate::store::{Condition, Opened, Store, StoreError, StoreThread};
 use crate::udp::{Link, Poller, UdpError};
 use standfast_core::configuration::Configuration;
+use standfast_core::event::{Code, Event};
 use standfast_core::id::{Incarnation, NodeName};
 use standfast_core::input::{Command, Identity, Input};
 use standfast_core::node::Node;
@@ -181,9 +182,8 @@ fn start(
         incarnation,
         new_cluster: options.new_cluster && opened.condition == Condition::Fresh,
     };
-    if let Condition::Replaced { moved_to } = &opened.condition {
-        tracing::error!(moved_to = %moved_to.display(), "the store was damaged and has been moved away");
-    }
+    let events = EventLog::default();
+    report_condition(&opened.condition, &events);
     let stored = load::stored(&opened, now);
     let mut node = Node::new(identity, Arc::clone(&configuration), stored, now);
     node.handle(now, Input::Links(describe(&links)));
@@ -212,7 +212,6 @@ fn start(
         waker.wake();
     })
     .map_err(os("start the thread of the store"))?;
-    let events = EventLog::default();
     let socket = socket_path(&options.data_dir);
     let open_to_operators = serve_operators(runtime, &socket, &handle, &events)?;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -254,6 +253,22 @@ fn start(
         Ended::Left => Ok(()),
         Ended::Restart => Err(DaemonError::StoodStill),
         Ended::StoreGone(error) => Err(error.into()),
+    }
+}
+
+/// Says what became of a store that could not be used.
+fn report_condition(condition: &Condition, events: &EventLog) {
+    if let Condition::Replaced { moved_to } = condition {
+        events.add(Event {
+            code: Code::StoreLost,
+            relationship: None,
+            epoch: None,
+            what: format!(
+                "the store was damaged and has been moved to {}; an empty one took its place",
+                moved_to.display()
+            ),
+            evidence: "it could not be read as it was written".into(),
+        });
     }
 }
 
