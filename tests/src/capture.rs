@@ -5,19 +5,23 @@
 
 use crate::frame::Frame;
 use crate::lab::Lab;
+use nix::cmsg_space;
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvfrom, setsockopt, socket, sockopt,
+    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvfrom, recvmsg,
+    setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
 use std::collections::BTreeMap;
+use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-const BUFFER: usize = 4 << 20;
+/// Some twenty thousand frames: what comes while the machine does something else.
+const BUFFER: usize = 64 << 20;
 /// `PACKET_OUTGOING` of linux/if_packet.h: seen from the switch, it goes out to the endpoint.
 const OUTGOING: u8 = 4;
 
@@ -48,6 +52,8 @@ pub struct Seen {
 /// A capture that runs until it is dropped.
 pub struct Capture {
     seen: Arc<Mutex<Vec<Seen>>>,
+    /// Frames that the kernel had no room for. A judge that missed some has no verdict.
+    missed: Arc<AtomicU32>,
     stop: Arc<AtomicBool>,
     worker: Option<JoinHandle<()>>,
 }
@@ -56,16 +62,18 @@ impl Capture {
     pub fn start(lab: &Lab) -> Self {
         let (fd, ports) = lab.switch.inside(|| (open(), ports(lab)));
         let seen = Arc::new(Mutex::new(Vec::new()));
+        let missed = Arc::new(AtomicU32::new(0));
         let stop = Arc::new(AtomicBool::new(false));
         let worker = std::thread::spawn({
-            let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
-            move || record(&fd, &ports, &seen, &stop)
+            let (seen, missed, stop) = (Arc::clone(&seen), Arc::clone(&missed), Arc::clone(&stop));
+            move || record(&fd, &ports, &seen, &missed, &stop)
         });
-        Self { seen, stop, worker: Some(worker) }
+        Self { seen, missed, stop, worker: Some(worker) }
     }
 
     /// Everything until now, in order.
     pub fn all(&self) -> Vec<Seen> {
+        assert_eq!(self.missed.load(Ordering::Relaxed), 0, "the capture missed frames");
         self.seen.lock().expect("the recorder lives").clone()
     }
 
@@ -87,7 +95,11 @@ impl Drop for Capture {
 fn open() -> OwnedFd {
     let fd = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll)
         .expect("open a packet socket");
-    setsockopt(&fd, sockopt::RcvBuf, &BUFFER).expect("set the buffer of the capture");
+    // Beyond the system's limit only as root of the machine.
+    if setsockopt(&fd, sockopt::RcvBufForce, &BUFFER).is_err() {
+        setsockopt(&fd, sockopt::RcvBuf, &BUFFER).expect("set the buffer of the capture");
+    }
+    setsockopt(&fd, sockopt::RxqOvfl, &1).expect("have the kernel count what it drops");
     setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::new(0, 50_000)).expect("set the timeout of the capture");
     fd
 }
@@ -105,14 +117,32 @@ fn ports(lab: &Lab) -> BTreeMap<usize, Endpoint> {
         .collect()
 }
 
-fn record(fd: &OwnedFd, ports: &BTreeMap<usize, Endpoint>, seen: &Mutex<Vec<Seen>>, stop: &AtomicBool) {
+fn record(
+    fd: &OwnedFd,
+    ports: &BTreeMap<usize, Endpoint>,
+    seen: &Mutex<Vec<Seen>>,
+    missed: &AtomicU32,
+    stop: &AtomicBool,
+) {
     let mut buffer = vec![0; 65_536];
+    let mut control = cmsg_space!(u32);
     while !stop.load(Ordering::Relaxed) {
-        let Ok((length, Some(from))) = recvfrom::<LinkAddr>(fd.as_raw_fd(), &mut buffer) else { continue };
+        let mut into = [IoSliceMut::new(&mut buffer)];
+        let Ok(message) = recvmsg::<LinkAddr>(fd.as_raw_fd(), &mut into, Some(&mut control), MsgFlags::empty()) else {
+            continue;
+        };
+        for control in message.cmsgs().into_iter().flatten() {
+            if let ControlMessageOwned::RxqOvfl(count) = control {
+                missed.store(count, Ordering::Relaxed);
+            }
+        }
+        let (length, Some(from)) = (message.bytes, message.address) else { continue };
         let Some(endpoint) = ports.get(&from.ifindex()).copied() else { continue };
         let direction = if from.pkttype() == OUTGOING { Direction::Reached } else { Direction::Sent };
         let frame = Frame::read(&buffer[..length]);
-        seen.lock().expect("readers do not panic").push(Seen { at: Instant::now(), endpoint, direction, frame });
+        if !matches!(frame, Frame::Other) {
+            seen.lock().expect("readers do not panic").push(Seen { at: Instant::now(), endpoint, direction, frame });
+        }
     }
 }
 

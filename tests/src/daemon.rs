@@ -2,6 +2,7 @@
 
 use crate::lab::Namespace;
 use crate::wait::{LONG, until};
+use jiff::{SignedDuration, Timestamp};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -50,6 +51,7 @@ pub fn issue_certificates(folder: &Path, cluster: &str, nodes: &[&str]) {
 }
 
 /// Where a node of a test keeps what it needs.
+#[derive(Clone)]
 pub struct Site {
     pub name: String,
     /// Holds `cluster.toml`, `tls`, and a data folder and a log for each node.
@@ -63,6 +65,12 @@ impl Site {
 
     pub fn log(&self) -> PathBuf {
         self.folder.join(format!("{}.log", self.name))
+    }
+
+    /// How often events of this kind happened, in all the lives of the node, by its log.
+    pub fn count(&self, code: &str) -> usize {
+        let code = format!("code=\"{code}\"");
+        fs::read_to_string(self.log()).unwrap_or_default().lines().filter(|line| line.contains(&code)).count()
     }
 
     /// `standfast serve`, ready to start. It writes into the node's log, after what is there.
@@ -79,6 +87,23 @@ impl Site {
         command.stdout(log.try_clone().expect("share the log")).stderr(log);
         command
     }
+}
+
+/// What a command that speaks JSON says through the admin socket of a node.
+///
+/// # Errors
+/// What it said on standard error.
+pub fn ask(site: &Site, arguments: &[&str]) -> Result<Value, String> {
+    let output = Command::new(binary())
+        .args(arguments)
+        .args(["--json", "--data-dir"])
+        .arg(site.data_dir())
+        .output()
+        .expect("the binary starts");
+    serde_json::from_slice(&output.stdout).map_err(|_| {
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        format!("{arguments:?} of {}: {out}{err}", site.name)
+    })
 }
 
 /// A running node. It is killed when the value goes.
@@ -103,7 +128,7 @@ impl Daemon {
     pub fn kill(mut self) -> Site {
         self.signal(Signal::SIGKILL);
         self.child.wait().expect("a killed node ends");
-        Site { name: self.site.name.clone(), folder: self.site.folder.clone() }
+        self.site.clone()
     }
 
     /// Whether the process has ended, and how.
@@ -116,16 +141,7 @@ impl Daemon {
     /// # Errors
     /// What it said on standard error.
     pub fn ask(&self, arguments: &[&str]) -> Result<Value, String> {
-        let output = Command::new(binary())
-            .args(arguments)
-            .args(["--json", "--data-dir"])
-            .arg(self.site.data_dir())
-            .output()
-            .expect("the binary starts");
-        serde_json::from_slice(&output.stdout).map_err(|_| {
-            let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            format!("{arguments:?} of {}: {out}{err}", self.site.name)
-        })
+        ask(&self.site, arguments)
     }
 
     /// The only relationship of this node, from its status.
@@ -151,13 +167,13 @@ impl Daemon {
         });
     }
 
-    /// Everything this node knows about leases, without what differs between two nodes that agree (how long ago they
-    /// asked their clocks, who took what).
+    /// Everything this node knows about leases, without what differs between two nodes that agree: who took what.
     ///
     /// # Errors
     /// The node does not answer.
     pub fn leases(&self) -> Result<Vec<Lease>, String> {
         let list = self.ask(&["leases", "list"])?;
+        let now = Timestamp::now();
         let list = list.as_array().ok_or_else(|| format!("not a list: {list}"))?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let mut leases: Vec<Lease> = list
@@ -165,7 +181,10 @@ impl Daemon {
             .map(|it| Lease {
                 address: text(&it["address"]),
                 hardware: text(&it["hardware"]),
+                client_id: text(&it["client_id"]),
+                home: text(&it["home"]),
                 state: text(&it["state"]),
+                expiry: it["expiry"].as_str().and_then(|it| it.parse().ok()).unwrap_or(now),
             })
             .collect();
         leases.sort();
@@ -202,5 +221,21 @@ pub struct Relationship {
 pub struct Lease {
     pub address: String,
     pub hardware: String,
+    pub client_id: String,
+    pub home: String,
     pub state: String,
+    pub expiry: Timestamp,
+}
+
+/// What two nodes may differ by when they tell the expiry of a lease: the grace before an address is used again.
+const GRACE: SignedDuration = SignedDuration::from_secs(10);
+
+/// Whether two tables say the same, but for what clocks and transit make of an expiry.
+pub fn same_table(one: &[Lease], other: &[Lease]) -> bool {
+    let same = |one: &Lease, other: &Lease| {
+        let apart = one.expiry.duration_since(other.expiry).abs();
+        let expiry = other.expiry;
+        apart <= GRACE && Lease { expiry, ..one.clone() } == *other
+    };
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
 }

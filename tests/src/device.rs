@@ -24,7 +24,7 @@ pub struct Server {
     pub address: Ipv4Addr,
 }
 
-/// What a server granted.
+/// What a server offered or granted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Grant {
     pub address: Ipv4Addr,
@@ -125,11 +125,17 @@ impl Device {
     /// # Errors
     /// Where it ended.
     pub fn obtain(&mut self, from: Option<Ipv4Addr>, patience: Patience) -> Result<Grant, String> {
-        let discover = Question { say: Say::Discover, to: None, wanted: MessageType::Offer, from };
-        let offer = self.ask(discover, patience)?;
-        let server = server_of(&offer).ok_or("an OFFER without a server identifier")?;
-        let say = Say::Selecting { server, address: offer.yiaddr() };
+        let Grant { server, address, .. } = self.discover(from, patience)?;
+        let say = Say::Selecting { server, address };
         grant_of(&self.ask(Question { say, to: None, wanted: MessageType::Ack, from: Some(server) }, patience)?)
+    }
+
+    /// DISCOVER and OFFER.
+    ///
+    /// # Errors
+    /// What was heard instead.
+    pub fn discover(&mut self, from: Option<Ipv4Addr>, patience: Patience) -> Result<Grant, String> {
+        grant_of(&self.ask(Question { say: Say::Discover, to: None, wanted: MessageType::Offer, from }, patience)?)
     }
 
     /// A broadcast renewal, as after 87.5 % of a lease.
@@ -179,10 +185,10 @@ pub fn lease_seconds_of(message: &Message) -> Option<u32> {
     }
 }
 
-fn grant_of(ack: &Message) -> Result<Grant, String> {
-    let server = server_of(ack).ok_or("an ACK without a server identifier")?;
-    let seconds = lease_seconds_of(ack).ok_or("an ACK without a lease time")?;
-    Ok(Grant { address: ack.yiaddr(), server, seconds })
+fn grant_of(answer: &Message) -> Result<Grant, String> {
+    let server = server_of(answer).ok_or("an answer without a server identifier")?;
+    let seconds = lease_seconds_of(answer).ok_or("an answer without a lease time")?;
+    Ok(Grant { address: answer.yiaddr(), server, seconds })
 }
 
 /// RFC 2131 table 5: which fields and options each message carries.

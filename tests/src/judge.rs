@@ -5,7 +5,7 @@
 use crate::capture::{Direction, Endpoint, Seen};
 use crate::device::lease_seconds_of;
 use crate::frame::{Dhcp, Frame};
-use dhcproto::v4::{Message, MessageType};
+use dhcproto::v4::{Message, MessageType, OptionCode};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -39,12 +39,114 @@ pub fn first_answer(seen: &[Seen], node: usize, kind: MessageType) -> Option<Ins
     sent_by_node(seen, node).find(is_kind).map(|it| it.at)
 }
 
+/// What a node answered from a moment on although the client had asked before that moment and not since: the answers of
+/// a node that stood still to what queued up meanwhile. Messages belong together by client and transaction.
+pub fn answered_late(seen: &[Seen], node: usize, moment: Instant) -> Vec<String> {
+    let mut asked: BTreeMap<(Vec<u8>, u32), Instant> = BTreeMap::new();
+    let mut late = Vec::new();
+    for it in seen.iter().filter(|it| it.endpoint == Endpoint::Node(node)) {
+        let Some(message) = message_of(it) else { continue };
+        let exchange = (message.chaddr().to_vec(), message.xid());
+        if it.direction == Direction::Reached {
+            asked.insert(exchange, it.at);
+        } else if it.at >= moment
+            && let Some(asked) = asked.get(&exchange).filter(|asked| **asked < moment)
+        {
+            let kind = message.opts().msg_type();
+            late.push(format!("{kind:?} for {} to a message that was {:?} old", message.yiaddr(), it.at - *asked));
+        }
+    }
+    late
+}
+
 fn dhcp_of(seen: &Seen) -> Option<&Dhcp> {
     if let Frame::Dhcp(dhcp) = &seen.frame { Some(dhcp) } else { None }
 }
 
 fn message_of(seen: &Seen) -> Option<&Message> {
     dhcp_of(seen)?.message.as_ref()
+}
+
+/// What a client says, by RFC 2131 4.3.2 and as it arrives at a node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Spoke {
+    Discover,
+    Selecting,
+    InitReboot,
+    Renewing,
+    Rebinding,
+    Release,
+    Other,
+}
+
+/// Something that a client said and a node heard, and what that node answered to it.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    pub at: Instant,
+    pub node: usize,
+    pub spoke: Spoke,
+    pub source: Ipv4Addr,
+    pub ciaddr: Ipv4Addr,
+    pub broadcast: bool,
+    pub relayed: bool,
+    pub answers: Vec<(MessageType, Ipv4Addr)>,
+}
+
+/// Everything of one client, in order.
+pub fn conversation(seen: &[Seen], client: &[u8]) -> Vec<Heard> {
+    let mut heard: Vec<(u32, Heard)> = Vec::new();
+    for it in seen {
+        let (Endpoint::Node(node), Some(dhcp)) = (it.endpoint, dhcp_of(it)) else { continue };
+        let Some(message) = dhcp.message.as_ref().filter(|it| it.chaddr() == client) else { continue };
+        let Some(kind) = message.opts().msg_type() else { continue };
+        if it.direction == Direction::Reached {
+            let (spoke, broadcast) = (spoke(dhcp, message, kind), message.flags().broadcast());
+            let relayed = message.giaddr() != Ipv4Addr::UNSPECIFIED;
+            let (source, ciaddr, answers) = (dhcp.source.0, message.ciaddr(), Vec::new());
+            heard.push((message.xid(), Heard { at: it.at, node, spoke, source, ciaddr, broadcast, relayed, answers }));
+        } else if let Some((_, question)) =
+            heard.iter_mut().rev().find(|(xid, question)| *xid == message.xid() && question.node == node)
+        {
+            question.answers.push((kind, message.yiaddr()));
+        }
+    }
+    heard.into_iter().map(|(_, heard)| heard).collect()
+}
+
+fn spoke(dhcp: &Dhcp, message: &Message, kind: MessageType) -> Spoke {
+    let has = |code| message.opts().get(code).is_some();
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what is left is no part of the life of a lease")]
+    match kind {
+        MessageType::Discover => Spoke::Discover,
+        MessageType::Release => Spoke::Release,
+        MessageType::Request if has(OptionCode::ServerIdentifier) => Spoke::Selecting,
+        MessageType::Request if message.ciaddr() == Ipv4Addr::UNSPECIFIED => Spoke::InitReboot,
+        MessageType::Request if dhcp.destination.0.is_broadcast() || message.giaddr() != Ipv4Addr::UNSPECIFIED => {
+            Spoke::Rebinding
+        }
+        MessageType::Request => Spoke::Renewing,
+        _ => Spoke::Other,
+    }
+}
+
+/// What a client was told in an ACK.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Promise {
+    /// Its hardware address.
+    pub client: Vec<u8>,
+    pub address: Ipv4Addr,
+    pub until: Instant,
+}
+
+/// Every lease that a node promised.
+pub fn promises(seen: &[Seen], node: usize) -> Vec<Promise> {
+    let promise = |it: &Seen| {
+        let message = message_of(it).filter(|it| it.opts().msg_type() == Some(MessageType::Ack))?;
+        let seconds = lease_seconds_of(message)?;
+        let until = it.at + Duration::from_secs(seconds.into());
+        Some(Promise { client: message.chaddr().to_vec(), address: message.yiaddr(), until })
+    };
+    sent_by_node(seen, node).filter_map(promise).collect()
 }
 
 /// The validity of a lease as its client sees it.
@@ -127,6 +229,21 @@ mod tests {
         for kind in [MessageType::Release, MessageType::Decline] {
             assert_eq!(one_client_per_address(&[ack(0, 0, 1), ended(kind), ack(10, 1, 2)]).len(), 0, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn an_answer_to_what_was_asked_before_a_moment_is_late_unless_it_was_asked_again() {
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let asked = |s| Seen {
+            direction: Direction::Reached,
+            ..seen(at(s), Endpoint::Node(0), MessageType::Request, 1, [0; 4], 0)
+        };
+        let answered = |s| seen(at(s), Endpoint::Node(0), MessageType::Ack, 1, [10, 0, 0, 5], 60);
+        assert_eq!(answered_late(&[asked(1), answered(11)], 0, at(10)).len(), 1);
+        assert!(answered_late(&[asked(1), answered(2)], 0, at(10)).is_empty());
+        assert!(answered_late(&[asked(1), asked(10), answered(11)], 0, at(10)).is_empty());
+        assert!(answered_late(&[asked(1), answered(11)], 1, at(10)).is_empty());
     }
 
     #[test]

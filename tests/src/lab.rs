@@ -1,7 +1,7 @@
 //! A laboratory of network namespaces: nodes, clients, a LAN and a link between the nodes.
 //!
-//! Both bridges and all their ports are in one namespace of their own, so that a capture there sees every port, and a
-//! port can be cut without either end noticing more than silence. Names carry the process and a counter, so that tests
+//! Each bridge is in a namespace of its own with all its ports, so that a capture on the LAN's sees every port of it and
+//! nothing of what the nodes tell each other, and a port can be cut without either end noticing more than silence. Names carry the process and a counter, so that tests
 //! run side by side; everything disappears with the value.
 
 mod namespace;
@@ -18,13 +18,18 @@ pub const LAN: &str = "eth1";
 /// The link of a node to its partner, in its namespace.
 pub const PEER: &str = "eth0";
 
+/// The bridge of a site behind a relay.
+pub const SITE: &str = "site";
+
 const LAN_BRIDGE: &str = "lan";
 const PEER_BRIDGE: &str = "peer";
 
 /// Two nodes and some clients, cabled.
 pub struct Lab {
-    /// Holds the bridges and their ports.
+    /// Holds the bridge of the LAN and its ports.
     pub switch: Namespace,
+    /// Holds the bridge between the nodes and its ports.
+    peering: Namespace,
     pub nodes: [Host; 2],
     pub clients: Vec<Host>,
 }
@@ -50,17 +55,17 @@ impl Lab {
     /// Two nodes, at .2 and .3 of 10.20.0.0/24 on the LAN and 10.0.0.11 and .12 between them, and so many clients
     /// without an address.
     pub fn new(clients: usize) -> Self {
-        let switch = Namespace::new("sw");
-        for bridge in [LAN_BRIDGE, PEER_BRIDGE] {
-            switch.ip(&["link", "add", bridge, "type", "bridge", "stp_state", "0", "forward_delay", "0"]);
-            switch.ip(&["link", "set", bridge, "up"]);
+        let (switch, peering) = (Namespace::new("sw"), Namespace::new("pr"));
+        for (namespace, bridge) in [(&switch, LAN_BRIDGE), (&peering, PEER_BRIDGE)] {
+            namespace.ip(&["link", "add", bridge, "type", "bridge", "stp_state", "0", "forward_delay", "0"]);
+            namespace.ip(&["link", "set", bridge, "up"]);
         }
         let nodes = [0, 1].map(|index| {
             let mut host = Host::attach(&switch, &format!("n{index}"), Mac([2, 0, 0, 0, 1, index]));
             host.namespace.ip(&["address", "add", &format!("{}/24", node_lan_address(index)), "dev", LAN]);
             host.peer_port = format!("p{index}");
-            host.namespace.cable(PEER, &switch, &host.peer_port, None);
-            switch.ip(&["link", "set", &host.peer_port, "master", PEER_BRIDGE]);
+            host.namespace.cable(PEER, &peering, &host.peer_port, None);
+            peering.ip(&["link", "set", &host.peer_port, "master", PEER_BRIDGE]);
             host.namespace.ip(&["address", "add", &format!("{}/24", node_peer_address(index)), "dev", PEER]);
             host
         });
@@ -70,26 +75,66 @@ impl Lab {
                 Host::attach(&switch, &format!("c{index}"), Mac([2, 0, 0, 0, 2, last]))
             })
             .collect();
-        Self { switch, nodes, clients }
+        Self { switch, peering, nodes, clients }
     }
 
-    /// Frames on this cable vanish from now on.
-    pub fn cut(&self, node: usize, cable: Cable) {
-        self.switch.ip(&["link", "set", self.port(node, cable), "nomaster"]);
-    }
-
-    pub fn heal(&self, node: usize, cable: Cable) {
-        let bridge = match cable {
-            Cable::Lan => LAN_BRIDGE,
-            Cable::Peer => PEER_BRIDGE,
+    /// Puts a site behind a client host: a bridge in it, of which it is the router, and so many hosts on that.
+    pub fn site_behind(&self, client: usize, router: Ipv4Addr, prefix: u8, hosts: u8) -> Vec<Host> {
+        let relay = &self.clients[client].namespace;
+        relay.ip(&["link", "add", SITE, "type", "bridge", "stp_state", "0", "forward_delay", "0"]);
+        relay.ip(&["link", "set", SITE, "up"]);
+        relay.ip(&["address", "add", &format!("{router}/{prefix}"), "dev", SITE]);
+        relay.inside(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("let the relay forward"));
+        let host = |number| {
+            let namespace = Namespace::new(&format!("s{number}"));
+            let (port, mac) = (format!("s{number}"), Mac([2, 0, 0, 0, 3, number]));
+            namespace.cable(LAN, relay, &port, Some(mac));
+            relay.ip(&["link", "set", &port, "master", SITE]);
+            Host { namespace, mac, lan_port: port, peer_port: String::new() }
         };
-        self.switch.ip(&["link", "set", self.port(node, cable), "master", bridge]);
+        (0..hosts).map(host).collect()
     }
 
-    fn port(&self, node: usize, cable: Cable) -> &str {
+    /// Frames on this cable vanish from now on, both ways.
+    pub fn cut(&self, node: usize, cable: Cable) {
+        let (switch, port, _) = self.port(node, cable);
+        switch.ip(&["link", "set", port, "nomaster"]);
+    }
+
+    /// The node hears nothing on this cable from now on, and is still heard: the switch forwards nothing to its port.
+    pub fn deafen(&self, node: usize, cable: Cable) {
+        self.forward_to(node, cable, "off");
+    }
+
+    /// Undoes [`cut`](Self::cut) and [`deafen`](Self::deafen).
+    pub fn heal(&self, node: usize, cable: Cable) {
+        let (switch, port, bridge) = self.port(node, cable);
+        switch.ip(&["link", "set", port, "master", bridge]);
+        self.forward_to(node, cable, "on");
+    }
+
+    /// Unplugs the cable, so that the node sees no carrier, or plugs it in again.
+    pub fn plug(&self, node: usize, cable: Cable, plugged: bool) {
+        let (switch, port, _) = self.port(node, cable);
+        switch.ip(&["link", "set", port, if plugged { "up" } else { "down" }]);
+    }
+
+    /// Without learning where anyone is, a bridge floods; without flooding either, it forwards nothing.
+    fn forward_to(&self, node: usize, cable: Cable, on: &str) {
+        let (switch, port, bridge) = self.port(node, cable);
+        let mut arguments = vec!["link", "set", "dev", port];
+        for what in ["learning", "flood", "mcast_flood", "bcast_flood"] {
+            arguments.extend([what, on]);
+        }
+        switch.bridge(&arguments);
+        switch.ip(&["link", "set", bridge, "type", "bridge", "fdb_flush"]);
+    }
+
+    fn port(&self, node: usize, cable: Cable) -> (&Namespace, &str, &str) {
+        let host = &self.nodes[node];
         match cable {
-            Cable::Lan => &self.nodes[node].lan_port,
-            Cable::Peer => &self.nodes[node].peer_port,
+            Cable::Lan => (&self.switch, &host.lan_port, LAN_BRIDGE),
+            Cable::Peer => (&self.peering, &host.peer_port, PEER_BRIDGE),
         }
     }
 }

@@ -17,11 +17,15 @@
 
 pub mod capture;
 pub mod clients;
+pub mod crowd;
 pub mod daemon;
 pub mod device;
+pub mod disk;
 pub mod frame;
+pub mod honesty;
 pub mod judge;
 pub mod lab;
+pub mod store;
 pub mod wait;
 
 /// Says something to whoever runs the tests, also when the test passes and its output is kept back.

@@ -5,13 +5,31 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it as the test itself does")]
 
+#[path = "cluster/copy.rs"]
+mod copy;
 #[path = "cluster/cut_link.rs"]
 mod cut_link;
+#[path = "cluster/damage.rs"]
+mod damage;
 #[path = "cluster/death.rs"]
 mod death;
+#[path = "cluster/faults.rs"]
+mod faults;
+#[path = "cluster/full_disk.rs"]
+mod full_disk;
+#[path = "cluster/honest.rs"]
+mod honest;
+#[path = "cluster/kills.rs"]
+mod kills;
 #[path = "cluster/laboratory.rs"]
 mod laboratory;
 #[path = "cluster/pair.rs"]
 mod pair;
+#[path = "cluster/perfdhcp.rs"]
+mod perfdhcp;
 #[path = "cluster/silence.rs"]
 mod silence;
+#[path = "cluster/starts.rs"]
+mod starts;
+#[path = "cluster/switchover.rs"]
+mod switchover;

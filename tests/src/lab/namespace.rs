@@ -33,6 +33,11 @@ impl Namespace {
         run(Command::new("ip").args(["-netns", &self.name]).args(arguments));
     }
 
+    /// `bridge ARGUMENTS` in here.
+    pub(super) fn bridge(&self, arguments: &[&str]) {
+        run(Command::new("bridge").args(["-netns", &self.name]).args(arguments));
+    }
+
     /// A command that will run in here. It replaces ip(8), so that its process id is the child's.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("ip");

@@ -64,6 +64,7 @@ pub fn need_programs(test: &str, programs: &[&str]) -> bool {
     missing.is_empty() || skip(test, &format!("not installed: {}", missing.join(", ")))
 }
 
+/// By name, or by its full path.
 fn is_installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);

@@ -3,7 +3,6 @@
 use crate::pair::{A, B, Pair, address};
 use standfast_tests::device::{Device, Grant, Patience};
 use standfast_tests::lab::{Cable, enter};
-use standfast_tests::wait::{LONG, until};
 
 const BEFORE: u8 = 10;
 const DURING: u8 = 40;
@@ -44,15 +43,7 @@ fn a_cut_link_gives_no_address_to_two_clients() {
     pair.judge();
 
     pair.lab.heal(A, Cable::Peer);
-    let active = until("one active node in Normal", LONG, || {
-        let states = [A, B].map(|node| pair.daemon(node).relationship());
-        match states {
-            [Ok(a), Ok(b)] if a.state == "normal" && b.state == "normal" && a.active != b.active => {
-                Ok(if a.active { A } else { B })
-            }
-            states => Err(format!("{states:?}")),
-        }
-    });
+    let active = pair.wait_for_normal();
     let leases = pair.leases();
     assert_eq!(leases.len(), usize::from(BEFORE) + usize::from(DURING), "{leases:#?}");
     for (device, grant) in old.iter_mut().chain(&mut new) {
