@@ -136,6 +136,10 @@ impl Relationship {
     /// A partner that never restarted was alive all the time, so nobody can have been in partner-down against it, and
     /// what it holds bounds what was promised. Otherwise nobody knows.
     pub(crate) fn begin_embargo(&mut self, fx: &mut Effects) {
+        if !holds(Rule::Embargo) {
+            self.embargo = None;
+            return;
+        }
         let now = fx.instant();
         let unknown = Embargo::Everything {
             end: now + self.longest_lease + self.settings.mclt + REUSE_GRACE,
