@@ -1,18 +1,21 @@
 //! The durable copy of what the node knows: keys and payloads on a disk that may fail, fill up or lose power.
 //!
-//! This is the only file that knows sled, because sled alone does not give what the protocol needs and each gap is
-//! closed here (see docs/internals/storage.md):
-//! - its `flush` survives a killed process and not a power cut, so every commit ends with our own `sync_data`, on a
-//!   file handle of our own, which sees write-back errors that sled's handle may have swallowed;
-//! - it opens damaged files without a word, and may bring old records back, so opening means reading every record once,
-//!   and comparing their sum with one that each commit writes along;
-//! - a snapshot that a crash left half-written makes every later open fail, so it is deleted first;
-//! - after an error it stays broken for as long as it is open, so going on means closing and opening it again.
+//! A commit goes into the journal and is durable there; the database takes over what the journal holds in the
+//! background, thousands of records at a time. Opening reads the database once, whole, since a successful open proves
+//! nothing about pages that were not read, and then what the journal has on top of it.
+//!
+//! ```text
+//!     commit ─► journal, synced ─► reported as persisted
+//!                  │ full: the other file is written from now on
+//!                  └─► database, in the background, synced ─► this file may be written anew
+//! ```
 //!
 //! What a record means is not known here. Records are written whole and replace each other by key.
 
+mod base;
 mod error;
 mod folder;
+mod journal;
 mod mark;
 mod records;
 mod value;
@@ -24,23 +27,15 @@ pub use records::Records;
 pub use writer::{Batch, Refused, Report, StoreThread};
 
 use crate::clock;
+use base::Base;
 use folder::{DB, Found, Lock};
-use mark::{MARK, Mark, Tip};
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use journal::{Entries, Journal};
+use mark::Tip;
+use std::mem;
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use value::{Unsealed, seal, stored_checksum, unseal};
 
-/// Page cache of sled; its default of 1 GiB is not for a daemon whose data is in memory anyway.
-const CACHE: u64 = 64 << 20;
-/// How often sled flushes and syncs by itself, as a belt: a commit does not wait for it.
-const FLUSH_EVERY_MS: u64 = 500;
-/// How long a closed sled may keep its own lock before we believe that somebody else has the file.
-const UNLOCK_TRIES: u32 = 100;
-const UNLOCK_PAUSE: Duration = Duration::from_millis(50);
 /// How often a full file system is looked at.
 const SPACE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -50,19 +45,29 @@ pub struct Store {
     dir: PathBuf,
     /// `None` only after a `reopen` that failed.
     open: Option<Open>,
-    sealed: Vec<u8>,
-    synced_blobs: i64,
     _lock: Lock,
 }
 
 #[derive(Debug)]
 struct Open {
-    db: sled::Db,
-    /// For `sync_data`. A file handle of its own is told of every write-back error, whoever else was told.
-    file: File,
+    keeper: Keeper,
+    journal: Journal,
+    /// What is in the journal only: neither in the database nor on the way there.
+    since: Entries,
     tip: Tip,
-    /// As of the last commit that is durable.
-    mark: Mark,
+    /// How many commits are durable.
+    commits: u64,
+}
+
+/// Who has the database.
+#[derive(Debug)]
+enum Keeper {
+    /// Nobody.
+    Idle(Base),
+    /// A thread that writes what the journal held into it.
+    Busy(JoinHandle<(Base, Result<(), StoreError>)>),
+    /// Such a write failed.
+    Failed,
 }
 
 /// A store as it was found.
@@ -112,7 +117,7 @@ impl Store {
             Err(error) => return Err(error),
         };
         let Loaded { open, records, set_aside } = loaded;
-        let store = Self { dir: dir.into(), open: Some(open), sealed: Vec::new(), synced_blobs: -1, _lock: lock };
+        let store = Self { dir: dir.into(), open: Some(open), _lock: lock };
         Ok(Opened { store, records, set_aside, condition })
     }
 
@@ -136,37 +141,37 @@ impl Store {
     /// one stays. Keys must not start with a zero byte.
     ///
     /// After an error nothing is known about them, and only [`reopen`](Self::reopen) makes the store take commits again.
-    pub fn commit<'a>(&mut self, entries: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<(), StoreError> {
-        let Self { dir, open, sealed, synced_blobs, .. } = self;
-        let Some(Open { db, file, tip, mark }) = open else { return Err(not_open(dir)) };
-        let entries: BTreeMap<_, _> = entries.collect();
-        let mut next = mark.next();
-        guarded(dir, || {
-            let mut batch = sled::Batch::default();
-            for (key, payload) in entries {
-                if let Some(old) = db.get(key).map_err(|error| from_sled(dir, error))? {
-                    next.subtract(stored_checksum(&old));
-                }
-                seal(key, payload, sealed);
-                next.add(stored_checksum(sealed));
-                batch.insert(key, sealed.as_slice());
+    /// The error may be one of an earlier commit that the database could not take over.
+    pub fn commit<'a>(
+        &mut self,
+        entries: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    ) -> Result<(), StoreError> {
+        let Self { dir, open, .. } = self;
+        let Some(open) = open else { return Err(not_open(dir)) };
+        open.keeper.notice_failure(dir)?;
+        let number = open.commits + 1;
+        let owned = entries.clone().map(|(key, payload)| (key.to_vec(), payload.to_vec()));
+        if open.journal.prepare(number, entries) {
+            if !open.journal.has_room() {
+                open.turn_over(dir)?;
             }
-            seal(MARK, &next.to_payload(), sealed);
-            batch.insert(MARK, sealed.as_slice());
-            db.apply_batch(batch).map_err(|error| from_sled(dir, error))?;
-            db.flush().map_err(|error| from_sled(dir, error))
-        })?;
-        *synced_blobs = sync_blobs(dir, *synced_blobs)?;
-        file.sync_data().map_err(|source| StoreError::io(&*dir, "sync", dir.join(DB), source))?;
-        *mark = next;
-        tip.note(next.commits).map_err(|source| StoreError::io(&*dir, "write", dir.join(mark::TIP), source))
+            open.journal.append(number)?;
+            open.since.extend(owned);
+        } else {
+            open.since.extend(owned);
+            open.settle(dir, number)?;
+        }
+        open.commits = number;
+        open.tip.note(number).map_err(|source| StoreError::io(&*dir, "write", dir.join(mark::TIP), source))
     }
 
-    /// Reads everything back. Returns how many records there are, and the keys of those that are not what was written.
-    pub fn verify(&self) -> Result<(usize, Vec<Vec<u8>>), StoreError> {
-        let Some(open) = &self.open else { return Err(not_open(&self.dir)) };
+    /// Has the database take over everything and reads it back. Returns how many records there are, and the keys of
+    /// those that are not what was written.
+    pub fn verify(&mut self) -> Result<(usize, Vec<Vec<u8>>), StoreError> {
+        let Some(open) = &mut self.open else { return Err(not_open(&self.dir)) };
+        let base = open.settle(&self.dir, open.commits)?;
         let mut count = 0;
-        let set_aside = scan(&self.dir, open, |_, _| count += 1)?;
+        let set_aside = read(base, &Entries::new(), |_, _| count += 1)?;
         Ok((count, set_aside))
     }
 
@@ -174,20 +179,21 @@ impl Store {
     /// a failed sync the two may differ. Fails unless every record is whole and no commit is missing.
     pub fn reopen(&mut self) -> Result<(), StoreError> {
         let mut durable = 0;
-        if let Some(open) = self.open.take() {
-            durable = open.mark.commits;
-            // What it has to say about the error is known already.
-            let _ = close(&self.dir, open);
+        if let Some(mut open) = self.open.take() {
+            durable = open.commits;
+            // What either has to say about the error is known already.
+            let _ = open.keeper.base(&self.dir);
+            let _ = open.keeper.close();
         }
         folder::drop_cache(&self.dir)?;
         folder::remove_unfinished_snapshots(&self.dir)?;
-        let mut open = open_files(&self.dir)?;
-        let set_aside = scan_and_check(&self.dir, &mut open, |_, _| {})?;
+        let (open, set_aside) = open_and_read(&self.dir, |_, _| {})?;
         if !set_aside.is_empty() {
-            return Err(damaged(&self.dir, &format!("{} records do not match their checksum", set_aside.len())));
+            let what = format!("{} records do not match their checksum", set_aside.len());
+            return Err(StoreError::damaged(&self.dir, &what));
         }
-        if open.mark.commits < durable {
-            return Err(rolled_back(&self.dir, open.mark.commits, durable));
+        if open.commits < durable {
+            return Err(rolled_back(&self.dir, open.commits, durable));
         }
         self.open = Some(open);
         Ok(())
@@ -205,10 +211,91 @@ impl Store {
     }
 
     /// Closes the store and says whether that went well. Nothing that was committed depends on it.
-    pub fn close(self) -> Result<(), StoreError> {
-        match self.open {
-            Some(open) => close(&self.dir, open),
-            None => Ok(()),
+    pub fn close(mut self) -> Result<(), StoreError> {
+        let Some(mut open) = self.open.take() else { return Ok(()) };
+        let settled = open.settle(&self.dir, open.commits).map(|_| ());
+        settled.and(open.keeper.close())
+    }
+}
+
+impl Open {
+    /// Makes room in the journal: its other file is written from now on, and the database takes over what there is.
+    fn turn_over(&mut self, dir: &Path) -> Result<(), StoreError> {
+        let settled = self.keeper.base(dir)?.mark.commits;
+        if self.journal.other_is_settled(settled) {
+            self.keeper.start(mem::take(&mut self.since), self.commits)?;
+        } else {
+            // As it was found: both files hold what the database lacks.
+            self.settle(dir, self.commits)?;
+        }
+        self.journal.turn_over();
+        Ok(())
+    }
+
+    /// Has the database take over everything up to the commit `number`, and waits for it.
+    fn settle(&mut self, dir: &Path, number: u64) -> Result<&Base, StoreError> {
+        let base = self.keeper.base(dir)?;
+        if number > base.mark.commits {
+            base.commit(&self.since, number)?;
+        }
+        self.since.clear();
+        Ok(base)
+    }
+}
+
+impl Keeper {
+    /// The database, once what is written into it is durable there.
+    fn base(&mut self, dir: &Path) -> Result<&mut Base, StoreError> {
+        *self = match mem::replace(self, Self::Failed) {
+            Self::Busy(thread) => match thread.join() {
+                Ok((base, Ok(()))) => Self::Idle(base),
+                Ok((_, Err(error))) => return Err(error),
+                Err(panic) => std::panic::resume_unwind(panic),
+            },
+            keeper @ (Self::Idle(_) | Self::Failed) => keeper,
+        };
+        match self {
+            Self::Idle(base) => Ok(base),
+            Self::Busy(_) | Self::Failed => Err(not_open(dir)),
+        }
+    }
+
+    /// What went wrong in the background is told to whoever comes next.
+    fn notice_failure(&mut self, dir: &Path) -> Result<(), StoreError> {
+        match self {
+            Self::Busy(thread) if !thread.is_finished() => Ok(()),
+            Self::Busy(_) | Self::Failed => self.base(dir).map(|_| ()),
+            Self::Idle(_) => Ok(()),
+        }
+    }
+
+    /// Writes `entries` into the database on a thread of its own, as everything up to the commit `number`.
+    fn start(&mut self, entries: Entries, number: u64) -> Result<(), StoreError> {
+        let Self::Idle(mut base) = mem::replace(self, Self::Failed) else { return Ok(()) };
+        let dir = base.dir.clone();
+        let work = move || {
+            let outcome = base.commit(&entries, number);
+            (base, outcome)
+        };
+        let thread = thread::Builder::new().name("store-base".into()).spawn(work);
+        *self = Self::Busy(thread.map_err(|source| StoreError::io(&dir, "start a thread for", &dir, source))?);
+        Ok(())
+    }
+
+    fn close(self) -> Result<(), StoreError> {
+        match self {
+            Self::Idle(base) => base.close(),
+            Self::Busy(_) | Self::Failed => Ok(()),
+        }
+    }
+}
+
+/// Nothing writes into a store that is gone: another one may be opened in its place.
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(open) = &mut self.open {
+            // Nobody is left to tell.
+            let _ = open.keeper.base(&self.dir);
         }
     }
 }
@@ -236,12 +323,44 @@ fn load(dir: &Path) -> Result<Loaded, StoreError> {
 
 fn load_as_is(dir: &Path) -> Result<Loaded, StoreError> {
     if !dir.join(DB).exists() {
-        return Err(damaged(dir, "its main file is missing"));
+        return Err(StoreError::damaged(dir, "its main file is missing"));
     }
-    let mut open = open_files(dir)?;
     let mut records = Records::default();
-    let set_aside = scan_and_check(dir, &mut open, |key, payload| records.push(key, payload))?;
+    let (open, set_aside) = open_and_read(dir, |key, payload| records.push(key, payload))?;
     Ok(Loaded { open, records, set_aside })
+}
+
+/// Opens database and journal and hands every whole record to `each`; also returns the keys of those that are not.
+/// Fails if any is missing or old.
+fn open_and_read(dir: &Path, each: impl FnMut(&[u8], &[u8])) -> Result<(Open, Vec<Vec<u8>>), StoreError> {
+    let mut base = Base::open(dir)?;
+    base.read_mark()?;
+    let (journal, replayed) = Journal::open(dir, base.mark.commits)?;
+    let (since, commits) = (replayed.entries, replayed.commits);
+    let tip = Tip::open(dir)?;
+    if commits < tip.found {
+        return Err(rolled_back(dir, commits, tip.found));
+    }
+    let set_aside = read(&base, &since, each)?;
+    Ok((Open { keeper: Keeper::Idle(base), journal, since, tip, commits }, set_aside))
+}
+
+/// Hands every whole record to `each`, in the order of the keys; returns the keys of those that are not.
+fn read(base: &Base, newer: &Entries, mut each: impl FnMut(&[u8], &[u8])) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut set_aside = Vec::new();
+    let mut newer = newer.iter().peekable();
+    base.scan(|key, payload| {
+        while let Some((new, payload)) = newer.next_if(|(new, _)| new.as_slice() < key) {
+            each(new, payload);
+        }
+        match (newer.next_if(|(new, _)| new.as_slice() == key), payload) {
+            (Some((_, payload)), _) => each(key, payload),
+            (None, Some(payload)) => each(key, payload),
+            (None, None) => set_aside.push(key.to_vec()),
+        }
+    })?;
+    newer.for_each(|(key, payload)| each(key, payload));
+    Ok(set_aside)
 }
 
 /// Moves a damaged store aside and makes a new one.
@@ -258,147 +377,21 @@ fn create(dir: &Path) -> Result<(), StoreError> {
     let scratch = folder::beside(dir, ".creating");
     folder::remove(&scratch)?;
     folder::create(&scratch)?;
-    let open = open_files(&scratch)?;
-    let mut sealed = Vec::new();
-    seal(MARK, &Mark::default().to_payload(), &mut sealed);
-    guarded(dir, || {
-        open.db.insert(MARK, sealed).map_err(|error| from_sled(dir, error))?;
-        open.db.flush().map_err(|error| from_sled(dir, error))
-    })?;
-    close(&scratch, open)?;
+    let mut base = Base::open(&scratch)?;
+    base.begin()?;
+    Journal::open(&scratch, 0)?;
+    Tip::open(&scratch)?;
+    base.close()?;
     folder::sync(&scratch)?;
     folder::rename(&scratch, dir)
 }
 
-fn open_files(dir: &Path) -> Result<Open, StoreError> {
-    let config = sled::Config::new().path(dir).cache_capacity(CACHE).flush_every_ms(Some(FLUSH_EVERY_MS));
-    let mut tries = 0;
-    let db = loop {
-        match guarded(dir, || Ok(config.open())) {
-            Ok(Ok(db)) => break db,
-            // We hold the folder's lock, so this is a sled of our own that has been dropped and is not gone yet.
-            Ok(Err(error)) if is_lock_clash(&error) => {
-                tries += 1;
-                if tries > UNLOCK_TRIES {
-                    return Err(StoreError::Held { dir: dir.into(), pid: None });
-                }
-                thread::sleep(UNLOCK_PAUSE);
-            }
-            Ok(Err(error)) => return Err(from_sled(dir, error)),
-            Err(error) => return Err(error),
-        }
-    };
-    let path = dir.join(DB);
-    let file = File::options().read(true).write(true).open(&path);
-    let file = file.map_err(|source| StoreError::io(dir, "open", &path, source))?;
-    Ok(Open { db, file, tip: Tip::open(dir)?, mark: Mark::default() })
-}
-
-fn close(dir: &Path, open: Open) -> Result<(), StoreError> {
-    let Open { db, file, .. } = open;
-    let flushed = guarded(dir, || {
-        let flushed = db.flush();
-        drop(db);
-        flushed.map_err(|error| from_sled(dir, error))
-    });
-    flushed.and(file.sync_data().map_err(|source| StoreError::io(dir, "sync", dir.join(DB), source)))
-}
-
-/// Scans a store that was just opened, and takes over its mark if the records are those of the mark.
-fn scan_and_check(dir: &Path, open: &mut Open, each: impl FnMut(&[u8], &[u8])) -> Result<Vec<Vec<u8>>, StoreError> {
-    let value = guarded(dir, || open.db.get(MARK).map_err(|error| from_sled(dir, error)))?;
-    let payload = value.as_deref().map(|value| unseal(MARK, value));
-    let Some(Unsealed::Payload(payload)) = payload else { return Err(damaged(dir, "what it held is gone")) };
-    open.mark = Mark::from_payload(payload).ok_or_else(|| damaged(dir, "its mark has a strange length"))?;
-    if open.mark.commits < open.tip.found {
-        return Err(rolled_back(dir, open.mark.commits, open.tip.found));
-    }
-    scan(dir, open, each)
-}
-
-/// Hands every whole record to `each`; returns the keys of those that are not. Fails if any is missing or old.
-fn scan(dir: &Path, open: &Open, mut each: impl FnMut(&[u8], &[u8])) -> Result<Vec<Vec<u8>>, StoreError> {
-    guarded(dir, || {
-        let mut found = Mark::default();
-        let mut set_aside = Vec::new();
-        for record in open.db.iter() {
-            let (key, value) = record.map_err(|error| from_sled(dir, error))?;
-            if key.first() == Some(&0) {
-                continue;
-            }
-            found.add(stored_checksum(&value));
-            match unseal(&key, &value) {
-                Unsealed::Payload(payload) => each(&key, payload),
-                Unsealed::Damaged => set_aside.push(key.to_vec()),
-                Unsealed::Newer(version) => return Err(StoreError::NewerFormat { dir: dir.into(), version }),
-            }
-        }
-        if open.mark.same_records(found) {
-            Ok(set_aside)
-        } else {
-            Err(damaged(dir, "some of its records are old or missing"))
-        }
-    })
-}
-
-/// Syncs the files into which sled puts pages too large for its log, from the number `after` on; returns the highest
-/// number seen. Sled never syncs them, and a large value (the cluster's configuration) makes them.
-fn sync_blobs(dir: &Path, after: i64) -> Result<i64, StoreError> {
-    let blobs = dir.join("blobs");
-    let failed = |source| StoreError::io(dir, "sync", &blobs, source);
-    let mut highest = after;
-    for entry in fs::read_dir(&blobs).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let number = entry.file_name().to_str().and_then(|name| name.parse().ok()).unwrap_or(i64::MIN);
-        if number > after {
-            folder::sync_path(&entry.path()).map_err(failed)?;
-            highest = highest.max(number);
-        }
-    }
-    if highest > after {
-        folder::sync_path(&blobs).map_err(failed)?;
-    }
-    Ok(highest)
-}
-
-/// Runs sled code, which asserts where a damaged or full disk should be an error.
-fn guarded<T>(dir: &Path, run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(damaged(dir, what.unwrap_or("an assertion failed")))
-    })
-}
-
-fn is_lock_clash(error: &sled::Error) -> bool {
-    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
-}
-
-fn from_sled(dir: &Path, error: sled::Error) -> StoreError {
-    match error {
-        sled::Error::Io(source) if !says_damaged(&source) => StoreError::io(dir, "use the store", dir, source),
-        sled::Error::Io(source) => damaged(dir, &source.to_string()),
-        sled::Error::Corruption { at, .. } => damaged(dir, &format!("corruption at {at:?}")),
-        sled::Error::CollectionNotFound(_) => damaged(dir, "its tree is missing"),
-        sled::Error::Unsupported(what) | sled::Error::ReportableBug(what) => damaged(dir, &what),
-    }
-}
-
-/// Errors that come from the content of the files and not from the disk.
-fn says_damaged(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, Other, UnexpectedEof};
-    matches!(error.kind(), InvalidData | InvalidInput | NotFound | Other | UnexpectedEof)
-}
-
 fn not_open(dir: &Path) -> StoreError {
-    damaged(dir, "it could not be opened again after an error")
+    StoreError::damaged(dir, "it could not be opened again after an error")
 }
 
 fn rolled_back(dir: &Path, found: u64, expected: u64) -> StoreError {
-    damaged(dir, &format!("it went back in time, from commit {expected} to commit {found}"))
-}
-
-fn damaged(dir: &Path, what: &str) -> StoreError {
-    StoreError::Damaged { dir: dir.into(), what: what.into() }
+    StoreError::damaged(dir, &format!("it went back in time, from commit {expected} to commit {found}"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What can go wrong with a store, said to the person who has to mend it: what, where, what to do.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a store cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,11 @@ impl StoreError {
         } else {
             Self::Io { action, path: path.into(), source }
         }
+    }
+
+    /// The error for a store in which something else was found than was written.
+    pub(super) fn damaged(dir: &Path, what: &str) -> Self {
+        Self::Damaged { dir: dir.into(), what: what.into() }
     }
 
     /// Whether it ends by itself when there is space again.

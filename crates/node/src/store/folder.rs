@@ -3,6 +3,7 @@
 //! The lock lies beside the folder, not in it, so that a damaged store can be renamed without letting go of it.
 
 use super::error::StoreError;
+use super::journal::NAMES;
 use super::mark::TIP;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::statvfs::statvfs;
@@ -165,13 +166,16 @@ fn snapshots(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(snapshots)
 }
 
-/// Makes the kernel forget what it believes the file holds, so that the next read comes from the disk. After a failed
+/// Makes the kernel forget what it believes the files hold, so that the next read comes from the disk. After a failed
 /// sync its cache may hold what the disk does not.
 pub(super) fn drop_cache(dir: &Path) -> Result<(), StoreError> {
-    let path = dir.join(DB);
-    let file = File::open(&path).map_err(|source| StoreError::io(dir, "open", &path, source))?;
-    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
-        .map_err(|errno| StoreError::io(dir, "read back", &path, errno.into()))
+    for name in [DB, NAMES[0], NAMES[1]] {
+        let path = dir.join(name);
+        let file = File::open(&path).map_err(|source| StoreError::io(dir, "open", &path, source))?;
+        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
+            .map_err(|errno| StoreError::io(dir, "read back", &path, errno.into()))?;
+    }
+    Ok(())
 }
 
 /// Bytes of the file system that holds a store.

@@ -23,16 +23,16 @@ pub(super) const TIP: &str = "tip";
 /// What a store holds, in two numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Mark {
-    /// How many commits there have been.
+    /// How many commits there have been, as far as the database goes.
     pub(super) commits: u64,
     /// Over all records but the mark itself; the order does not matter.
     sum: u64,
 }
 
 impl Mark {
-    /// Where the mark of the next commit starts from.
-    pub(super) fn next(self) -> Self {
-        Self { commits: self.commits + 1, ..self }
+    /// Where the mark of everything up to the commit `number` starts from.
+    pub(super) fn up_to(self, number: u64) -> Self {
+        Self { commits: number, ..self }
     }
 
     /// Counts a record that has this checksum.

@@ -1,6 +1,10 @@
 //! The store against a disk that misbehaves in the ways seen in the field.
 
+use super::mark::MARK;
+use super::value::seal;
 use super::*;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
 mod faults;
@@ -146,13 +150,50 @@ fn a_store_with_an_older_record_is_not_believed() {
 #[test]
 fn a_store_that_is_behind_its_tip_is_not_believed() {
     let (_scratch, dir) = filled(10);
-    let earlier = fs::read(dir.join(DB)).unwrap();
+    let earlier = [DB, journal::NAMES[0]].map(|name| (name, fs::read(dir.join(name)).unwrap()));
     let mut store = Store::open(&dir).unwrap().store;
     commit(&mut store, &[(b"a", b"1")]);
     store.close().unwrap();
     folder::set_snapshots_aside(&dir).unwrap();
-    fs::write(dir.join(DB), earlier).unwrap();
+    for (name, content) in earlier {
+        fs::write(dir.join(name), content).unwrap();
+    }
     assert_replaced(&Store::open(&dir).unwrap());
+}
+
+#[test]
+fn a_journal_that_lost_its_end_is_not_believed() {
+    let (_scratch, dir) = filled(10);
+    let mut store = Store::open(&dir).unwrap().store;
+    commit(&mut store, &[(b"a", b"1")]);
+    drop(store);
+    fs::remove_file(dir.join(journal::NAMES[0])).unwrap();
+    assert_replaced(&Store::open(&dir).unwrap());
+}
+
+/// Enough to fill the journal several times over, so that the database takes it over while commits go on.
+#[test]
+fn commits_go_through_both_files_of_the_journal_into_the_database() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("store");
+    let mut store = Store::open(&dir).unwrap().store;
+    let mut latest = BTreeMap::new();
+    for round in 0..200_u32 {
+        let entries: Vec<_> = (0..128).map(|n| (key((round * 31 + n * n) % 3_000), payload(round))).collect();
+        store.commit(entries.iter().map(|(key, payload)| (key.as_slice(), payload.as_slice()))).unwrap();
+        latest.extend(entries);
+        if round == 150 {
+            // As if the process had been killed.
+            drop(store);
+            store = Store::open(&dir).unwrap().store;
+        }
+    }
+    let settled = store.open.as_mut().unwrap().keeper.base(&dir).unwrap().mark.commits;
+    assert!((101..200).contains(&settled), "{settled} of 200 commits are in the database");
+    drop(store);
+    let opened = Store::open(&dir).unwrap();
+    assert_eq!(opened.condition, Condition::Kept);
+    assert_eq!(pairs(&opened.records), latest.into_iter().collect::<Vec<_>>());
 }
 
 #[test]
@@ -166,11 +207,11 @@ fn without_a_tip_a_store_is_believed() {
 
 /// Changes a stored value behind the store's back.
 fn overwrite(dir: &Path, key: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
-    let open = open_files(dir).unwrap();
-    let mut value = open.db.get(key).unwrap().unwrap().to_vec();
+    let base = Base::open(dir).unwrap();
+    let mut value = base.db.get(key).unwrap().unwrap().to_vec();
     change(&mut value);
-    open.db.insert(key, value).unwrap();
-    close(dir, open).unwrap();
+    base.db.insert(key, value).unwrap();
+    base.close().unwrap();
 }
 
 fn assert_replaced(opened: &Opened) {
@@ -185,11 +226,11 @@ fn assert_replaced(opened: &Opened) {
 #[test]
 fn a_record_of_a_later_version_stops_the_start_and_nothing_is_touched() {
     let (_scratch, dir) = filled(2);
-    let open = open_files(&dir).unwrap();
+    let base = Base::open(&dir).unwrap();
     let mut value = vec![value::VERSION + 1];
     value.extend_from_slice(&crc32c::crc32c_append(crc32c::crc32c(b"new"), &value).to_le_bytes());
-    open.db.insert(b"new", value).unwrap();
-    close(&dir, open).unwrap();
+    base.db.insert(b"new", value).unwrap();
+    base.close().unwrap();
     for _ in 0..2 {
         assert!(matches!(Store::open(&dir).unwrap_err(), StoreError::NewerFormat { version: 2, .. }));
     }
@@ -198,9 +239,9 @@ fn a_record_of_a_later_version_stops_the_start_and_nothing_is_touched() {
 #[test]
 fn a_store_that_comes_up_empty_counts_as_lost() {
     let (_scratch, dir) = filled(0);
-    let open = open_files(&dir).unwrap();
-    open.db.remove(MARK).unwrap();
-    close(&dir, open).unwrap();
+    let base = Base::open(&dir).unwrap();
+    base.db.remove(MARK).unwrap();
+    base.close().unwrap();
     let opened = Store::open(&dir).unwrap();
     assert_replaced(&opened);
 }
@@ -220,8 +261,9 @@ fn a_flipped_byte_brings_back_nothing_old() {
     let (scratch, dir) = filled(0);
     let mut latest = BTreeMap::new();
     let mut store = Store::open(&dir).unwrap().store;
-    for round in 0..400 {
-        let entries: Vec<_> = (0..32).map(|n| (key((round * 37 + n * n) % 800), payload(round))).collect();
+    // Many times what the journal holds: what it still has, it would heal.
+    for round in 0..1_600 {
+        let entries: Vec<_> = (0..64).map(|n| (key((round * 37 + n * n) % 800), payload(round))).collect();
         store.commit(entries.iter().map(|(key, payload)| (key.as_slice(), payload.as_slice()))).unwrap();
         latest.extend(entries);
     }
@@ -248,6 +290,40 @@ fn a_flipped_byte_brings_back_nothing_old() {
         copy(&pristine, &dir);
     }
     assert!(replaced > 0, "no flip hit anything");
+}
+
+/// The same for the journal of a process that was killed.
+#[test]
+fn a_flipped_byte_of_the_journal_brings_back_nothing_old() {
+    let (scratch, dir) = filled(200);
+    let mut latest: BTreeMap<_, _> = expected(200).into_iter().collect();
+    let mut store = Store::open(&dir).unwrap().store;
+    for round in 0..50 {
+        let entries: Vec<_> = (0..16).map(|n| (key((round * 37 + n * n) % 300), payload(round))).collect();
+        store.commit(entries.iter().map(|(key, payload)| (key.as_slice(), payload.as_slice()))).unwrap();
+        latest.extend(entries);
+    }
+    drop(store);
+    let latest: Vec<_> = latest.into_iter().collect();
+    let pristine = scratch.path().join("pristine");
+    copy(&dir, &pristine);
+    let mut replaced = 0;
+    for at in (0..200_000).step_by(9_973) {
+        flip(&dir.join(journal::NAMES[0]), at);
+        let opened = Store::open(&dir).unwrap();
+        match &opened.condition {
+            Condition::Kept => assert_eq!(pairs(&opened.records), latest, "flip at {at}"),
+            Condition::Replaced { moved_to } => {
+                fs::remove_dir_all(moved_to).unwrap();
+                replaced += 1;
+            }
+            Condition::Fresh => panic!("flip at {at}: the store was not seen"),
+        }
+        opened.store.close().unwrap();
+        fs::remove_dir_all(&dir).unwrap();
+        copy(&pristine, &dir);
+    }
+    assert!((5..20).contains(&replaced), "{replaced} flips hit what counts, the others what lies behind it");
 }
 
 fn flip(path: &Path, at: u64) {
@@ -277,7 +353,9 @@ fn a_large_value_survives_reopening() {
     let mut store = Store::open(&dir).unwrap().store;
     commit(&mut store, &[(b"configuration", &large)]);
     commit(&mut store, &[(b"configuration ", b"a neighbour")]);
-    assert!(store.synced_blobs >= 0, "it went into a file of its own, which was synced");
+    assert_eq!(store.verify().unwrap(), (2, vec![]));
+    let base = store.open.as_mut().unwrap().keeper.base(&dir).unwrap();
+    assert!(base.synced_blobs >= 0, "it went into a file of its own, which was synced");
     store.close().unwrap();
     let opened = Store::open(&dir).unwrap();
     assert_eq!(opened.records.iter().next(), Some((b"configuration".as_slice(), large.as_slice())));
@@ -299,9 +377,8 @@ fn a_store_works_on_after_reopening() {
 fn reopening_notices_what_is_gone() {
     let (_scratch, dir) = filled(3);
     let mut store = Store::open(&dir).unwrap().store;
-    let db = store.open.as_ref().unwrap().db.clone();
-    db.remove(key(1)).unwrap();
-    drop(db);
+    let open = store.open.as_mut().unwrap();
+    open.keeper.base(&dir).unwrap().db.remove(key(1)).unwrap();
     let error = store.reopen().unwrap_err();
     assert!(error.to_string().contains("old or missing"), "{error}");
     let error = store.commit([(b"x".as_slice(), b"y".as_slice())].into_iter()).unwrap_err();

@@ -11,6 +11,10 @@ use std::process::Command;
 const COMMITS: u64 = 500;
 const CUTS: u64 = 60;
 
+/// The files that are watched. Those of the journal fill several times, so that many cuts come while one of them is
+/// taken over by the database.
+const FILES: [&str; 3] = [DB, journal::NAMES[0], journal::NAMES[1]];
+
 /// The records of commit number `number`; over time most of them replace older ones.
 fn records_of(number: u64) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     (0..48).map(move |n| (key(((number * 31 + n * n) % 900) as u32), number.to_le_bytes().repeat(45)))
@@ -28,7 +32,7 @@ fn child() {
             &mut store,
             &records.iter().map(|(key, payload)| (key.as_slice(), payload.as_slice())).collect::<Vec<_>>(),
         );
-        let entry = [b"A".as_slice(), &number.to_le_bytes(), &0_u64.to_le_bytes()].concat();
+        let entry = [b"A\0".as_slice(), &number.to_le_bytes(), &0_u64.to_le_bytes()].concat();
         log.write_all(&entry).unwrap();
     }
     // Without closing anything.
@@ -40,7 +44,7 @@ fn an_acknowledged_commit_survives_a_power_cut() {
     let scratch = tempfile::tempdir().unwrap();
     let (dir, log) = (scratch.path().join("store"), scratch.path().join("log"));
     Store::open(&dir).unwrap().store.close().unwrap();
-    let before = fs::read(dir.join(DB)).unwrap();
+    let before = FILES.map(|name| fs::read(dir.join(name)).unwrap());
     run_child(&dir, &log);
     let log = fs::read(log).unwrap();
     let log = parse(&log);
@@ -48,25 +52,27 @@ fn an_acknowledged_commit_survives_a_power_cut() {
     assert_eq!(acknowledged as u64, COMMITS, "the child did not finish");
 
     let written: usize = log.iter().map(|entry| entry.data.len()).sum();
-    println!("{} writes with {written} bytes; the file has {}", log.len(), fs::metadata(dir.join(DB)).unwrap().len());
+    let lengths = FILES.map(|name| fs::metadata(dir.join(name)).unwrap().len());
+    println!("{} writes with {written} bytes; the files have {lengths:?}", log.len());
     let cut_dir = scratch.path().join("cut");
     let mut unsynced = 0;
     for seed in 1..=CUTS {
         let mut random = Random(seed);
         let events = moment(&log, &mut random);
-        let (db, doubtful) = cut(&before, events, &mut random);
-        unsynced += doubtful;
+        let files = cut(&before, events, &mut random, &mut unsynced);
         // The other files were synced when the child opened the store; the tip never is.
         copy(&dir, &cut_dir);
         fs::remove_file(cut_dir.join(mark::TIP)).unwrap();
-        fs::write(cut_dir.join(DB), db).unwrap();
+        for (name, content) in FILES.iter().zip(files) {
+            fs::write(cut_dir.join(name), content).unwrap();
+        }
 
         let opened = Store::open(&cut_dir).unwrap();
 
         assert_eq!(opened.condition, Condition::Kept, "seed {seed}");
         assert_eq!(opened.set_aside, Vec::<Vec<u8>>::new(), "seed {seed}");
         let acknowledged = events.iter().filter(|entry| entry.letter == b'A').map(|entry| entry.number).max();
-        let number = opened.store.open.as_ref().unwrap().mark.commits;
+        let number = opened.store.open.as_ref().unwrap().commits;
         assert!(number >= acknowledged.unwrap_or(0), "seed {seed}: {number} of {acknowledged:?} commits");
         let expected: BTreeMap<_, _> = (1..=number).flat_map(records_of).collect();
         assert_eq!(pairs(&opened.records), expected.into_iter().collect::<Vec<_>>(), "seed {seed}");
@@ -89,12 +95,12 @@ fn run_child(dir: &Path, log: &Path) {
     // `cargo test` builds it unless told which tests to run.
     assert!(shim.exists(), "{} is missing: cargo build -p standfast-node --example write_log", shim.display());
     File::create(log).unwrap();
-    let inode = fs::metadata(dir.join(DB)).unwrap().ino();
+    let inodes = FILES.map(|name| fs::metadata(dir.join(name)).unwrap().ino().to_string());
     let status = Command::new(test)
         .args(["--exact", "store::tests::power::child", "--ignored"])
         .env("LD_PRELOAD", shim)
         .env("WRITE_LOG", log)
-        .env("WRITE_LOG_INODE", inode.to_string())
+        .env("WRITE_LOG_INODES", inodes.join(","))
         .env("STORE", dir)
         .status()
         .unwrap();
@@ -103,38 +109,43 @@ fn run_child(dir: &Path, log: &Path) {
 
 struct Entry<'a> {
     letter: u8,
+    /// Which of the files.
+    file: u8,
     number: u64,
     data: &'a [u8],
 }
 
 fn parse(mut log: &[u8]) -> Vec<Entry<'_>> {
     let mut entries = Vec::new();
-    while let [letter, rest @ ..] = log {
+    while let [letter, file, rest @ ..] = log {
         let (number, rest) = rest.split_first_chunk().unwrap();
         let (length, rest) = rest.split_first_chunk().unwrap();
         let (data, rest) = rest.split_at(u64::from_le_bytes(*length) as usize);
-        entries.push(Entry { letter: *letter, number: u64::from_le_bytes(*number), data });
+        entries.push(Entry { letter: *letter, file: *file, number: u64::from_le_bytes(*number), data });
         log = rest;
     }
     entries
 }
 
-/// The file after `events` and a power cut, and how many changes were in doubt.
-fn cut(before: &[u8], events: &[Entry<'_>], random: &mut Random) -> (Vec<u8>, u64) {
+/// The files after `events` and a power cut; counts the changes that were in doubt.
+fn cut(before: &[Vec<u8>; 3], events: &[Entry<'_>], random: &mut Random, doubtful: &mut u64) -> [Vec<u8>; 3] {
     let begun = |end: &Entry<'_>| events.iter().position(|it| it.letter == b'B' && it.number == end.number);
-    let ends = events.iter().filter(|entry| entry.letter == b'E');
-    let safe = ends.filter_map(begun).max().unwrap_or(0);
-    let (mut file, mut doubtful) = (before.to_vec(), 0);
+    let safe = [0, 1, 2].map(|file| {
+        let ends = events.iter().filter(|entry| entry.letter == b'E' && entry.file == file);
+        ends.filter_map(begun).max()
+    });
+    let mut files = before.clone();
     for (at, event) in events.iter().enumerate().filter(|(_, event)| b"WT".contains(&event.letter)) {
         let mut data = event.data;
-        if at > safe {
-            doubtful += 1;
+        if safe[usize::from(event.file)].is_none_or(|safe| at > safe) {
+            *doubtful += 1;
             match random.below(3) {
                 0 => {}
                 1 => continue,
                 _ => data = &data[..random.below(data.len() / 512 + 1) * 512],
             }
         }
+        let file = &mut files[usize::from(event.file)];
         if event.letter == b'T' {
             file.resize(event.number as usize, 0);
             continue;
@@ -143,7 +154,7 @@ fn cut(before: &[u8], events: &[Entry<'_>], random: &mut Random) -> (Vec<u8>, u6
         file.resize(file.len().max(start + data.len()), 0);
         file[start..start + data.len()].copy_from_slice(data);
     }
-    (file, doubtful)
+    files
 }
 
 /// Splitmix64: small, and the same on every machine.
