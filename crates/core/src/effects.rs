@@ -1,8 +1,9 @@
 //! What one call of the core brings about, and the gate that makes it durable before it is visible.
 //!
 //! A message to a partner waits until every write that came before it is persisted, and leaves in order: nobody has to
-//! remember which record a message rests on. Heartbeats do not wait, as they say only what is persisted; batches wait for
-//! no write, but do not overtake what does.
+//! remember which record a message rests on. Heartbeats do not wait, as they say only what is persisted. Batches and asks
+//! wait for no write either, and overtake answers to the partner's own batches and asks, which wait for theirs; what says
+//! where this node stands (a hello, a state) they do not overtake.
 
 use crate::event::{Code, Event};
 use crate::failover::granting::Settled;
@@ -107,9 +108,9 @@ impl Effects {
         self.outputs.messages.push(Outgoing { to: to.clone(), session, message });
     }
 
-    /// Sends what rests on nothing but what is persisted already, and does not overtake what waits for a write.
+    /// Sends what rests on nothing but what is persisted already, and overtakes only answers that wait for a write.
     pub(crate) fn send_in_order(&mut self, to: &NodeName, session: Session, message: PeerMessage) {
-        let waits = |gated: &Gated| matches!(gated, Gated::Message(before) if before.to == *to);
+        let waits = |gated: &Gated| matches!(gated, Gated::Message(before) if before.to == *to && !before.message.may_be_overtaken());
         if self.gated.iter().any(|(_, gated)| waits(gated)) {
             self.gated.push_back((self.persisted, Gated::Message(Outgoing { to: to.clone(), session, message })));
         } else {
@@ -206,9 +207,7 @@ mod tests {
         PeerMessage::Heartbeat(Heartbeat { number: 0, echo: None, wall: Wall(0), persisted, pulses: vec![] })
     }
 
-    #[test]
-    fn a_batch_does_not_overtake_the_hello_of_its_session() {
-        let mut fx = Effects::new(Now { instant: Instant(0), wall: Wall(0) }, Duration::ZERO, Sequence(6));
+    fn write(fx: &mut Effects) {
         fx.write(StoredRecord::Node(NodeRecord {
             node: "a".into(),
             incarnations: vec![],
@@ -218,18 +217,43 @@ mod tests {
             revision: None,
             sequence: Sequence(0),
         }));
+    }
+
+    fn sent(fx: &mut Effects) -> Vec<PeerMessage> {
+        std::mem::take(&mut fx.outputs.messages).into_iter().map(|outgoing| outgoing.message).collect()
+    }
+
+    #[test]
+    fn a_batch_does_not_overtake_the_hello_of_its_session() {
+        let mut fx = Effects::new(Now { instant: Instant(0), wall: Wall(0) }, Duration::ZERO, Sequence(6));
+        write(&mut fx);
         let partner = NodeName::from("b");
         let batch = PeerMessage::Pair("office".into(), PairMessage::Batch { number: 0, records: vec![] });
         fx.send(&partner, Session(1), hello());
         fx.send_in_order(&partner, Session(1), batch.clone());
         fx.send_now(&partner, Session(1), heartbeat());
-        let sent = |fx: &mut Effects| -> Vec<PeerMessage> {
-            std::mem::take(&mut fx.outputs.messages).into_iter().map(|outgoing| outgoing.message).collect()
-        };
         assert_eq!(sent(&mut fx), [heartbeat()]);
         fx.persist(Sequence(7));
         assert_eq!(sent(&mut fx), [hello(), batch.clone()]);
         fx.send_in_order(&partner, Session(1), batch.clone());
         assert_eq!(sent(&mut fx), [batch]);
+    }
+
+    #[test]
+    fn a_batch_overtakes_an_acknowledgement_that_waits_and_not_a_state() {
+        let mut fx = Effects::new(Now { instant: Instant(0), wall: Wall(0) }, Duration::ZERO, Sequence(6));
+        let partner = NodeName::from("b");
+        let pair = |message| PeerMessage::Pair("office".into(), message);
+        let batch = pair(PairMessage::Batch { number: 0, records: vec![] });
+        let ack = pair(PairMessage::Ack { number: 0, refused: vec![] });
+        write(&mut fx);
+        fx.send(&partner, Session(1), ack.clone());
+        fx.send_in_order(&partner, Session(1), batch.clone());
+        assert_eq!(sent(&mut fx), std::slice::from_ref(&batch));
+        fx.send(&partner, Session(1), pair(PairMessage::PassDone));
+        fx.send_in_order(&partner, Session(1), batch.clone());
+        assert_eq!(sent(&mut fx), []);
+        fx.persist(Sequence(7));
+        assert_eq!(sent(&mut fx), [ack, pair(PairMessage::PassDone), batch]);
     }
 }

@@ -17,6 +17,17 @@ pub enum PeerMessage {
     Pair(RelationshipName, PairMessage),
 }
 
+impl PeerMessage {
+    /// Whether later records may arrive before it: it answers one batch or one ask, and says nothing of where its sender
+    /// stands.
+    pub(crate) fn may_be_overtaken(&self) -> bool {
+        match self {
+            Self::Pair(_, PairMessage::Ack { .. } | PairMessage::Answer { .. }) => true,
+            Self::Heartbeat(_) | Self::Hello(_) | Self::Pair(..) => false,
+        }
+    }
+}
+
 /// A sign of life of the loop that serves clients.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Heartbeat {

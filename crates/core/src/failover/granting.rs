@@ -12,7 +12,7 @@ use crate::effects::Effects;
 use crate::event::Code;
 use crate::id::Sequence;
 use crate::lease::record::{ClientId, HardwareAddress, Lease, LeaseRecord, LeaseState, Version};
-use crate::message::PairMessage;
+use crate::message::{PairMessage, PeerMessage};
 use crate::mutant::{Rule, holds};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -393,12 +393,13 @@ impl Relationship {
         }
     }
 
-    /// Asks the home for a free address.
+    /// Asks the home for a free address. That rests on no write: the home gives it only at a version that it has itself.
     fn ask(&mut self, lease: &Lease, fx: &mut Effects) -> u64 {
-        let Some(exchange) = self.exchange.as_mut() else { return 0 };
+        let (Some(exchange), Some(partner)) = (self.exchange.as_mut(), &self.partner) else { return 0 };
         let number = exchange.next_ask;
         exchange.next_ask += 1;
-        self.send(PairMessage::Ask { number, record: lease.to_record(fx.instant()) }, fx);
+        let ask = PairMessage::Ask { number, record: lease.to_record(fx.instant()) };
+        fx.send_in_order(partner, exchange.session, PeerMessage::Pair(self.name.clone(), ask));
         number
     }
 
