@@ -189,6 +189,13 @@ impl Node {
             .min_by_key(|&(at, _)| at)
     }
 
+    /// Whether any scope is active here, so that packets are answered.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        let serves = |owner: usize| self.relationships.get(owner).is_some_and(|owner| owner.is_serving(&self.fx));
+        self.owners.iter().flatten().any(|&owner| serves(owner))
+    }
+
     /// Every lease record, with its relationship.
     pub fn leases(&self) -> impl Iterator<Item = (&RelationshipName, &Lease)> {
         self.relationships.iter().flat_map(|r| r.table.iter().map(move |lease| (&r.name, lease)))

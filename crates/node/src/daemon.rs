@@ -36,8 +36,8 @@ const PEER_QUEUE: usize = 4_096;
 /// How often renewed certificates are looked for.
 const RENEW_EVERY: Duration = Duration::from_secs(60);
 
-/// Threads for peers and operators.
-const WORKERS: usize = 2;
+/// Threads for peers and operators. With a second one each message wakes both, and one is enough for either.
+const WORKERS: usize = 1;
 
 /// What `standfast serve` is told.
 #[derive(Clone, Debug)]

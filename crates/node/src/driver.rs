@@ -23,6 +23,9 @@ use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 /// How often the interfaces and the clock are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long packets wait, once one was heard, while this node answers nobody: then it hears many at a time.
+const LISTEN_EVERY: Duration = Duration::from_millis(10);
+
 /// Messages of peers that one turn takes, so that clients are not kept waiting by them.
 const MESSAGES_PER_TURN: usize = 256;
 
@@ -68,6 +71,8 @@ pub(crate) struct Work {
     requests: BTreeMap<Request, oneshot::Sender<CommandResult>>,
     next_request: u64,
     next_look: Instant,
+    /// Until when packets wait while this node answers nobody.
+    deaf_until: Instant,
     /// Messages of peers are left for the next turn, which must not wait.
     more_messages: bool,
 }
@@ -108,9 +113,12 @@ impl Driver {
     /// The links that have something to read.
     fn wait(&mut self) -> Vec<u32> {
         let deadline = self.node.deadline().map_or(self.work.next_look, |(at, _)| at.min(self.work.next_look));
-        let left = deadline.since(self.clock.instant());
-        let timeout = if self.work.more_messages { Duration::ZERO } else { left };
-        match self.poller.wait(Some(timeout)) {
+        let now = self.clock.instant();
+        let deaf = now < self.work.deaf_until && !self.node.serves();
+        let until = if deaf { deadline.min(self.work.deaf_until) } else { deadline };
+        let timeout = if self.work.more_messages { Duration::ZERO } else { until.since(now) };
+        let ready = if deaf { self.poller.wait_for_call(Some(timeout)) } else { self.poller.wait(Some(timeout)) };
+        match ready {
             Ok(ready) => ready.links().collect(),
             Err(error) => {
                 tracing::error!(%error, "waiting for packets failed");
@@ -120,6 +128,7 @@ impl Driver {
     }
 
     fn receive(&mut self, index: u32) {
+        self.work.deaf_until = self.clock.instant() + LISTEN_EVERY;
         let Some(link) = self.links.get(index as usize) else { return };
         let (node, clock) = (&mut self.node, &self.clock);
         let received = link.receive(&mut self.work.inbox, |datagram| {
@@ -291,13 +300,12 @@ impl Driver {
             return;
         }
         let now = self.clock.instant();
-        let mut by_link: BTreeMap<u32, Vec<Reply>> = BTreeMap::new();
-        for reply in replies.iter().filter(|reply| now <= reply.deadline) {
-            by_link.entry(reply.link).or_default().push(reply.clone());
-        }
-        for (index, replies) in by_link {
-            let Some(link) = self.links.get(index as usize) else { continue };
-            let sent = link.send(&mut self.work.outbox, &replies);
+        for (index, link) in (0_u32..).zip(&self.links) {
+            let wanted = |reply: &Reply| reply.link == index && now <= reply.deadline;
+            if !replies.iter().any(wanted) {
+                continue;
+            }
+            let sent = link.send_where(&mut self.work.outbox, replies, wanted);
             if let Some(error) = sent.error {
                 tracing::warn!(%error, link = link.name(), failed = sent.failed, "replies could not be sent");
             }

@@ -175,11 +175,11 @@ impl LeaseTable {
         let Some(lease) = self.leases.get_mut(&address) else { return };
         self.untaken.remove(&lease.sequence);
         lease.taken = true;
-        let lease = lease.clone();
-        if self.is_listed(&lease)
+        let sequence = lease.sequence;
+        if self.leases.get(&address).is_some_and(|lease| self.is_listed(lease))
             && let Some(list) = self.list_of(address)
         {
-            list.insert(address, lease.sequence);
+            list.insert(address, sequence);
         }
     }
 
