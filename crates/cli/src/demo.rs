@@ -6,7 +6,6 @@
 
 mod crowd;
 mod judge;
-mod packet;
 mod pair;
 mod stage;
 mod story;

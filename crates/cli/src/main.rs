@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod bench;
 mod config;
 mod conflicts;
 mod demo;
@@ -14,6 +15,7 @@ mod exit;
 mod failover;
 mod leases;
 mod output;
+mod packet;
 mod promotion;
 mod screen;
 mod serve;
@@ -57,6 +59,8 @@ enum Noun {
     Conflicts(conflicts::Conflicts),
     /// List what happened
     Events(events::Events),
+    /// Load DHCP servers with simulated clients, and measure them
+    Bench(bench::Bench),
     /// Check the cluster file
     #[command(subcommand)]
     Config(config::Config),
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
         Noun::Leases(leases) => leases.run(),
         Noun::Conflicts(conflicts) => conflicts.run(),
         Noun::Events(events) => events.run(),
+        Noun::Bench(bench) => bench.run(),
         Noun::Config(config) => config.run(),
         Noun::Tls(tls) => tls.run(),
         Noun::Completions(completions) => completions.run(Cli::command()),

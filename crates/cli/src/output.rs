@@ -31,6 +31,17 @@ pub(crate) fn error(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// A line on the terminal that the next one replaces; an empty one clears it.
+pub(crate) fn progress(text: &str) {
+    let mut terminal = std::io::stderr().lock();
+    let _ = write!(terminal, "\r\x1b[K{text}").and_then(|()| terminal.flush());
+}
+
+/// Whether there is somebody to show progress to.
+pub(crate) fn shows_progress() -> bool {
+    std::io::stderr().is_terminal()
+}
+
 /// Whether standard error is a terminal whose user has not asked for plain text.
 pub(crate) fn errors_may_have_colour() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -3,7 +3,7 @@
 //! Time and packets are arguments, so that a test can play the servers.
 
 use super::judge::{Client, Judge};
-use super::packet::{self, Ask, Verdict};
+use crate::packet::{self, Ask, Request, Verdict};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -154,7 +154,8 @@ impl Crowd {
         let person = &mut self.clients[client];
         person.due = now + RETRY;
         person.tries = person.tries.saturating_add(1);
-        packet::request(person.xid, person.hardware, self.relay, person.ask)
+        let Person { xid, hardware, ask, .. } = *person;
+        packet::request(Request { xid, hardware, giaddr: self.relay, own_port: true, secs: 0, ask })
     }
 }
 
