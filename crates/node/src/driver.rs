@@ -3,6 +3,7 @@
 //! It has a thread to itself and shares nothing with the threads of peers and operators but queues, so that
 //! nothing that they do can hold up a client.
 
+use crate::backlog::Backlog;
 use crate::clock::{self, Clock};
 use crate::events::EventLog;
 use crate::fence;
@@ -25,6 +26,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long packets wait, once one was heard, while this node answers nobody: then it hears many at a time.
 const LISTEN_EVERY: Duration = Duration::from_millis(10);
+
+/// Packets that one turn answers, so that peers are not kept waiting by a flood of them.
+const PACKETS_PER_TURN: usize = 256;
+
+/// Batches of packets that one turn reads from a link.
+const BATCHES_PER_TURN: usize = 8;
 
 /// Messages of peers that one turn takes, so that clients are not kept waiting by them.
 const MESSAGES_PER_TURN: usize = 256;
@@ -65,6 +72,7 @@ pub(crate) struct Driver {
 #[derive(Default)]
 pub(crate) struct Work {
     inbox: Inbox,
+    backlog: Backlog,
     outbox: Outbox,
     /// Batches that the store has not taken yet.
     batches: VecDeque<Batch>,
@@ -96,6 +104,7 @@ impl Driver {
         for index in ready {
             self.receive(index);
         }
+        self.answer();
         self.take_peer_events();
         self.take_calls();
         if let Some(ended) = self.take_reports() {
@@ -116,7 +125,8 @@ impl Driver {
         let now = self.clock.instant();
         let deaf = now < self.work.deaf_until && !self.node.serves();
         let until = if deaf { deadline.min(self.work.deaf_until) } else { deadline };
-        let timeout = if self.work.more_messages { Duration::ZERO } else { until.since(now) };
+        let more = self.work.more_messages || !self.work.backlog.is_empty();
+        let timeout = if more { Duration::ZERO } else { until.since(now) };
         let ready = if deaf { self.poller.wait_for_call(Some(timeout)) } else { self.poller.wait(Some(timeout)) };
         match ready {
             Ok(ready) => ready.links().collect(),
@@ -127,23 +137,38 @@ impl Driver {
         }
     }
 
+    /// Reads what has arrived on a link.
     fn receive(&mut self, index: u32) {
-        self.work.deaf_until = self.clock.instant() + LISTEN_EVERY;
+        let now = self.clock.now();
+        self.work.deaf_until = now.instant + LISTEN_EVERY;
         let Some(link) = self.links.get(index as usize) else { return };
-        let (node, clock) = (&mut self.node, &self.clock);
-        let received = link.receive(&mut self.work.inbox, |datagram| {
-            let now = clock.now();
-            let packet = Packet {
-                link: index,
-                source: datagram.source,
-                destination: datagram.destination,
-                received: clock::instant_of_stamp(now, datagram.stamp),
-                bytes: datagram.bytes.to_vec(),
-            };
-            node.handle(now, Input::Packet(packet));
-        });
-        if let Err(error) = received {
-            tracing::warn!(%error, link = link.name(), "reading failed");
+        let Work { inbox, backlog, .. } = &mut self.work;
+        for _ in 0..BATCHES_PER_TURN {
+            let received = link.receive(inbox, |datagram| {
+                backlog.push(Packet {
+                    link: index,
+                    source: datagram.source,
+                    destination: datagram.destination,
+                    received: clock::instant_of_stamp(now, datagram.stamp),
+                    bytes: datagram.bytes.to_vec(),
+                });
+            });
+            match received {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, link = link.name(), "reading failed");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Answers what waits, as much as fits a turn.
+    fn answer(&mut self) {
+        for _ in 0..PACKETS_PER_TURN {
+            let Some(packet) = self.work.backlog.pop() else { return };
+            self.node.handle(self.clock.now(), Input::Packet(packet));
         }
     }
 
@@ -208,6 +233,7 @@ impl Driver {
             return;
         }
         self.work.next_look = now.instant + LOOK_EVERY;
+        self.tell_dropped();
         let mut changed = false;
         for (index, link) in (0..).zip(&mut self.links) {
             match link.refresh() {
@@ -237,6 +263,15 @@ impl Driver {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         if self.clock.is_synchronised() {
             self.node.handle(now, Input::ClockConfirmed);
+        }
+    }
+
+    /// Once a second at the most, however many there are.
+    fn tell_dropped(&mut self) {
+        let dropped = self.work.backlog.take_dropped();
+        if dropped > 0 {
+            self.node.pass_over(dropped);
+            tracing::warn!(dropped, "more packets arrive than can be answered; the oldest DISCOVERs were dropped");
         }
     }
 

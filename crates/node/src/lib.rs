@@ -1,6 +1,7 @@
 //! The daemon as a library: sockets, gRPC, the store and the clock around one core.
 
 pub mod admin;
+mod backlog;
 pub mod clock;
 pub mod cluster_file;
 pub mod daemon;

@@ -76,6 +76,8 @@ silences! {
     Unsupported = "unsupported";
     /// The datagram waited too long to be answered safely.
     Stale = "stale";
+    /// More packets came than could be answered.
+    Overload = "overload";
     /// The client makes too much trouble.
     Limited = "limited";
     /// The link has no address to answer from.

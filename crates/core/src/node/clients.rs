@@ -32,6 +32,11 @@ impl Counters {
 }
 
 impl Node {
+    /// Counts packets that the driver dropped because more came than could be answered.
+    pub fn pass_over(&mut self, packets: u64) {
+        *self.counters.silent.entry(Silence::Overload.as_str()).or_default() += packets;
+    }
+
     pub(super) fn packet(&mut self, packet: Packet) {
         let answered = match self.read(&packet) {
             Ok(query) => {
