@@ -41,6 +41,38 @@ pub struct LeaseTable {
     free_without_agreement: bool,
     /// Addresses whose record could not be read, and until when nobody gets them.
     unreadable: BTreeMap<Ipv4Addr, Instant>,
+    /// How many records each scope has, by their state as recorded.
+    counts: BTreeMap<usize, Counts>,
+}
+
+/// Records by state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Held by their clients.
+    pub bound: u64,
+    /// Over, and not agreed free.
+    pub ended: u64,
+    /// Found in use by others.
+    pub declined: u64,
+}
+
+impl Counts {
+    fn of(&mut self, state: LeaseState) -> Option<&mut u64> {
+        match state {
+            LeaseState::Bound => Some(&mut self.bound),
+            LeaseState::Ended => Some(&mut self.ended),
+            LeaseState::Declined => Some(&mut self.declined),
+            LeaseState::Free => None,
+        }
+    }
+
+    fn add(&mut self, state: LeaseState) {
+        self.of(state).into_iter().for_each(|count| *count += 1);
+    }
+
+    fn subtract(&mut self, state: LeaseState) {
+        self.of(state).into_iter().for_each(|count| *count -= 1);
+    }
 }
 
 #[derive(Debug)]
@@ -71,6 +103,7 @@ impl LeaseTable {
             scopes: BTreeMap::new(),
             free_without_agreement: false,
             unreadable: BTreeMap::new(),
+            counts: BTreeMap::new(),
         };
         table.index_scopes(configuration, positions);
         table
@@ -152,6 +185,12 @@ impl LeaseTable {
             }
         }
         let recorded = before.is_some();
+        if let Some(position) = self.scope_position(address) {
+            let before = self.leases.get(&address).map(|lease| lease.state);
+            let counts = self.counts.entry(position).or_default();
+            before.into_iter().for_each(|state| counts.subtract(state));
+            counts.add(lease.state);
+        }
         self.by_client.insert((lease.client.clone(), address));
         if lease.state != LeaseState::Free {
             self.by_expiry[by_expiry].insert((lease.expiry, address));
@@ -320,6 +359,20 @@ impl LeaseTable {
         self.pools.range(first..=last).find(|(_, pool)| pool.range.contains(address)).map(|(&index, _)| index)
     }
 
+    /// How many records each scope has, by what they are at this instant. Looks only at those that are over and not free.
+    #[must_use]
+    pub fn counts(&self, now: Instant) -> BTreeMap<usize, Counts> {
+        let mut counts = self.counts.clone();
+        let start = (Instant(i64::MIN), Ipv4Addr::UNSPECIFIED);
+        for lease in [true, false].into_iter().flat_map(|home| self.over_by(home, start, now)) {
+            if let Some(counts) = self.scope_position(lease.address).and_then(|position| counts.get_mut(&position)) {
+                counts.subtract(lease.state);
+                counts.add(lease.state_at(now));
+            }
+        }
+        counts
+    }
+
     /// The position of the scope that an address belongs to.
     #[must_use]
     pub fn scope_position(&self, address: Ipv4Addr) -> Option<usize> {
@@ -360,6 +413,17 @@ impl LeaseTable {
             }
             self.scopes.insert(scope.subnet.network, index);
         }
+        self.count();
+    }
+
+    fn count(&mut self) {
+        let mut counts: BTreeMap<usize, Counts> = BTreeMap::new();
+        for lease in self.leases.values() {
+            if let Some(position) = self.scope_position(lease.address) {
+                counts.entry(position).or_default().add(lease.state);
+            }
+        }
+        self.counts = counts;
     }
 
     fn index_expiries(&mut self) {

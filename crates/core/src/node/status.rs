@@ -4,9 +4,9 @@ use super::Node;
 use crate::failover::relationship::{ConflictReport, Relationship};
 use crate::failover::state::{Phase, Proof};
 use crate::id::{Epoch, NodeName, RelationshipName, Revision, ScopeName, Slot};
-use crate::lease::record::LeaseState;
-use crate::lease::table::PoolIndex;
+use crate::lease::table::{Counts, PoolIndex};
 use crate::time::Instant;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -213,32 +213,20 @@ impl Node {
     }
 
     fn scope_statuses(&self) -> Vec<ScopeStatus> {
-        let now = self.fx.instant();
-        let mut statuses: Vec<Option<ScopeStatus>> =
-            (0..self.configuration.scopes.len()).map(|position| self.empty_scope_status(position)).collect();
-        for pair in &self.relationships {
-            for lease in pair.table.iter() {
-                let position = pair.table.scope_position(lease.address);
-                let Some(status) = position.and_then(|position| statuses[position].as_mut()) else { continue };
-                match lease.state_at(now) {
-                    LeaseState::Bound => status.bound += 1,
-                    LeaseState::Ended => status.ended += 1,
-                    LeaseState::Declined => status.declined += 1,
-                    LeaseState::Free => {}
-                }
-            }
-        }
-        statuses.into_iter().flatten().collect()
+        let counts: Vec<_> = self.relationships.iter().map(|pair| pair.table.counts(self.fx.instant())).collect();
+        (0..self.configuration.scopes.len()).filter_map(|position| self.scope_status(position, &counts)).collect()
     }
 
-    fn empty_scope_status(&self, position: usize) -> Option<ScopeStatus> {
+    fn scope_status(&self, position: usize, counts: &[BTreeMap<usize, Counts>]) -> Option<ScopeStatus> {
         let scope = &self.configuration.scopes[position];
-        let pair = &self.relationships[self.owners[position]?];
+        let owner = self.owners[position]?;
+        let pair = &self.relationships[owner];
         let pools = 0..scope.pools.len();
         let free = |home: Option<Slot>| -> u64 {
             pools.clone().map(|pool| pair.table.free_in(PoolIndex { scope: position, pool }, home)).sum()
         };
         let own = pair.partner.as_ref().map(|_| pair.slot);
+        let Counts { bound, ended, declined } = counts[owner].get(&position).copied().unwrap_or_default();
         let state = if scope.disabled {
             ScopeState::Disabled
         } else if pair.is_serving(&self.fx) {
@@ -252,9 +240,9 @@ impl Node {
             subnet: format!("{}/{}", scope.subnet.network, scope.subnet.prefix),
             state,
             addresses: scope.pools.iter().map(|pool| pool.range.len()).sum(),
-            bound: 0,
-            ended: 0,
-            declined: 0,
+            bound,
+            ended,
+            declined,
             free_home: free(own),
             free_partner: own.map_or(0, |slot| free(Some(slot.other()))),
             reserved: scope.reservations.len() as u64,

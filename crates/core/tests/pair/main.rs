@@ -9,6 +9,7 @@ use dhcproto::v4::MessageType;
 use harness::{Pair, message};
 use standfast_core::id::{NodeName, RelationshipName};
 use standfast_core::input::Command;
+use standfast_core::lease::record::LeaseState;
 use standfast_core::output::CommandResult;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -26,6 +27,31 @@ fn a_new_pair_comes_into_normal_and_only_the_primary_answers() {
     let [a, b] = pair.tables();
     assert_eq!(a, b);
     assert_eq!(a.len(), 1);
+}
+
+#[test]
+fn status_counts_leases_as_they_are_now() {
+    let mut pair = Pair::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for client in 1..=4 {
+        pair.acquire(client).unwrap();
+        pair.run(600 * SECOND);
+    }
+    let mut release = message(1, MessageType::Release);
+    let (_, address, _) = pair.acquire(1).unwrap();
+    release.set_ciaddr(address);
+    pair.send(&[0, 1], &release, Ipv4Addr::new(10, 0, 0, 1));
+    for _ in 0..200 {
+        let node = pair.hosts[0].node.as_ref().unwrap();
+        let scope = &node.status().scopes[0];
+        let of = |state| node.leases().filter(|(_, lease)| lease.state_at(pair.now) == state).count() as u64;
+        let leases = [LeaseState::Bound, LeaseState::Ended, LeaseState::Declined].map(of);
+        assert_eq!([scope.bound, scope.ended, scope.declined], leases);
+        seen.insert(leases);
+        pair.run(40 * SECOND);
+    }
+    assert!(seen.contains(&[3, 1, 0]) || seen.contains(&[3, 0, 0]), "one was released: {seen:?}");
+    assert!(seen.contains(&[0, 0, 0]), "all are over and free in the end: {seen:?}");
 }
 
 #[test]
