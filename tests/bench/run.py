@@ -3,6 +3,7 @@
 
     cargo build --release --bin standfast
     sudo tests/bench/run.py --rounds 3 --write
+    sudo tests/bench/run.py --soak 60       # minutes of 2,000 renewals a second at a pair: memory, store, losses
 
 Needs root, iproute2, and the Debian packages kea-dhcp4-server, kea-common (HA hook) and isc-dhcp-server; peers that are
 not installed are left out. Everything happens in four network namespaces of its own:
@@ -98,6 +99,15 @@ class Server:
         for process in self.running.values():
             process.send_signal(signal.SIGKILL)
             process.wait()
+
+    def memory(self):
+        """Resident bytes of each node."""
+        pages = (pathlib.Path(f"/proc/{process.pid}/statm").read_text().split()[1] for process in self.running.values())
+        return [int(count) * os.sysconf("SC_PAGE_SIZE") for count in pages]
+
+    def disk(self):
+        """Bytes of each node's folder."""
+        return [sum(path.stat().st_size for path in self.dir(node).rglob("*") if path.is_file()) for node in self.nodes]
 
     def cpu(self):
         """Seconds of processor time of all nodes so far."""
@@ -229,13 +239,17 @@ FIGURES = {"leases_per_s": ("new leases a second, 64 under way", True), "cpu_us"
            "renewals_per_s": ("renewals a second, 64 under way, 5,000 clients", True), "renewal_cpu_us": ("processor time a renewal, all nodes, µs", False)}
 
 
-def load(server, first_client, **options):
+def load_command(server, first_client, **options):
     words = ["ip", "netns", "exec", NS + "clients", BINARY, "bench", "--json", "--relay", RELAY, "--first-client", first_client]
     for node in server.nodes:
         words += ["--target", LAN[node]]
     for name, value in options.items():
         words += ["--" + name.replace("_", "-"), value]
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True)
+    return list(map(str, words))
+
+
+def load(server, first_client, **options):
+    done = subprocess.run(load_command(server, first_client, **options), capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout)
@@ -263,6 +277,29 @@ def measure(server, seconds):
                 # The clients get their leases first, which takes a little of it too.
                 "renewal_cpu_us": renewal_used / (renewals["completed"] + 5_000) * 1e6,
                 "lost": sum(run["given_up"] for run in (idle, full, steady, renewals))}
+    finally:
+        server.stop()
+
+
+def soak(server, minutes):
+    """Renewals at a steady rate; memory and store must stay as they are, and no exchange may be lost."""
+    server.start()
+    try:
+        command = load_command(server, 0, exchange="renewal", clients=5_000, rate=2_000, duration=f"{minutes}m", count=100_000_000)
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        samples, started = [], time.time()
+        while running.poll() is None:
+            if time.time() >= started + 60 * len(samples):
+                samples.append([size / 2**20 for size in server.memory() + server.disk()])
+                print(f"{len(samples) - 1} min: MiB resident and stored: " + ", ".join(f"{size:.1f}" for size in samples[-1]), flush=True)
+            time.sleep(1)
+        run = json.loads(running.communicate()[0])
+        print(f"{run['completed']} renewals, {run['given_up']} given up, {run['unanswered']} unanswered, {run['sent_again']} sent again, "
+              f"p99 {run['exchange']['p99']} ms, max {run['exchange']['max']} ms, {run['doubled']} doubled")
+        # Everything is there after the first minutes.
+        settled = samples[min(3, len(samples) - 1)]
+        grown = [f"{now:.1f} from {then:.1f} MiB" for then, now in zip(settled, samples[-1]) if now > then * 1.1 + 2]
+        return run["given_up"] + run["doubled"] == 0 and not grown
     finally:
         server.stop()
 
@@ -313,12 +350,15 @@ def main():
     arguments.add_argument("--seconds", type=int, default=5, help="of each load")
     arguments.add_argument("--only", default="", help="parts of names of servers, with commas between them")
     arguments.add_argument("--binary", default=str(ROOT / "target/release/standfast"))
+    arguments.add_argument("--soak", type=int, metavar="MINUTES", help="instead of a comparison")
     arguments.add_argument("--write", action="store_true", help="write docs/performance.md")
     chosen = arguments.parse_args()
     BINARY = chosen.binary
     only = [part.lower() for part in chosen.only.split(",")]
     results = {}
     with Network(), tempfile.TemporaryDirectory(prefix="standfast-bench-") as scratch:
+        if chosen.soak:
+            sys.exit(0 if soak(StandfastPair(pathlib.Path(scratch) / "soak"), chosen.soak) else 1)
         for number in range(chosen.rounds):
             for name, make in SERVERS.items():
                 if not any(part in name.lower() for part in only) or (make.needs and not shutil.which(make.needs)):

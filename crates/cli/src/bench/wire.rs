@@ -3,6 +3,7 @@
 use super::DHCP;
 use crate::exit::{Exit, Failure};
 use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 /// Longer than any answer.
 const PACKET: usize = 2_048;
+/// Answers of some seconds.
+const RECEIVE_BUFFER: usize = 8 << 20;
 
 /// A relay between clients that do not exist and servers that do.
 pub(super) struct Relay {
@@ -29,6 +32,11 @@ impl Relay {
         };
         let socket = UdpSocket::bind(address).map_err(|error| refused(address, &error))?;
         socket.set_nonblocking(true).map_err(|error| Failure::new(Exit::Failed, error))?;
+        // What a busy machine keeps this process from reading must not count as unanswered. Beyond the limit of the
+        // system only for root.
+        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+            let _ = setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+        }
         let targets = targets.to_vec();
         Ok(Self { socket, targets, address })
     }
