@@ -2,12 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a page that cannot be taken apart fails the test")]
 
+#[path = "reference/monitoring.rs"]
+mod monitoring;
+
 use standfast_core::configuration::{Configuration, FailoverSettings};
 use standfast_node::cluster_file::{Cluster, ClusterFile, option_names, sections};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const CONFIGURATION: &str = include_str!("../../docs/reference/configuration.md");
+
+/// A file of the repository.
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
 
 /// A part of a page: its heading, and the text up to the next heading.
 struct Part<'p> {
