@@ -28,3 +28,14 @@ fn a_good_cluster_file_passes_and_a_bad_one_says_where_it_is_wrong() {
 fn a_wrong_command_line_ends_with_its_own_status() {
     assert_eq!(standfast(&["config", "invent"]).status.code(), Some(2));
 }
+
+/// The demo judges itself: it fails if a lease is lost or an address is given twice.
+#[test]
+fn the_demo_kills_the_active_node_and_loses_nothing() {
+    let demo = standfast(&["demo", "--headless"]);
+    let said = String::from_utf8(demo.stdout).unwrap();
+    assert_eq!(demo.status.code(), Some(0), "{said}");
+    for line in ["dhcp-a is killed (SIGKILL)", "leases lost                        0", "given to two clients     0"] {
+        assert!(said.contains(line), "{line:?} is missing:\n{said}");
+    }
+}
