@@ -11,8 +11,8 @@ mod stage;
 mod story;
 mod view;
 
-use crate::admin::{self, Server};
-use crate::events::Event;
+use crate::admin;
+use crate::events;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output;
 use crate::screen::{Key, Screen};
@@ -21,7 +21,6 @@ use clap::Args;
 use crowd::Node;
 use pair::RELAY;
 use stage::Stage;
-use standfast_rpc::proto;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
@@ -70,7 +69,7 @@ enum Ended {
 async fn play(stage: &mut Stage, headless: bool) -> Result<Ended, Failure> {
     let relay = UdpSocket::bind((RELAY, 0)).await.map_err(|error| failed("no socket for the relay", &error))?;
     let mut news = both(|node| follow(stage.pair().server(node), STATUS));
-    let mut events = both(|node| follow_events(stage.pair().server(node)));
+    let mut events = both(|node| events::follow(stage.pair().server(node)));
     let mut stops = Stops::new()?;
     let mut screen = if headless { None } else { Some(Screen::take()?) };
     let mut ticks = tokio::time::interval(TICK);
@@ -138,35 +137,6 @@ fn both<T: Send + 'static>(open: impl Fn(Node) -> mpsc::Receiver<T>) -> mpsc::Re
             }
         });
     }
-    receiver
-}
-
-/// Events of a node, through its restart; each once.
-fn follow_events(server: Server) -> mpsc::Receiver<Event> {
-    let (sender, receiver) = mpsc::channel(64);
-    tokio::spawn(async move {
-        let mut latest = i64::MIN;
-        while !sender.is_closed() {
-            if let Ok(mut client) = server.connect().await
-                && let Ok(response) = client.watch_events(proto::WatchEventsRequest { follow: true }).await
-            {
-                let mut events = response.into_inner();
-                let mut newest = latest;
-                while let Ok(Some(response)) = events.message().await {
-                    let event = response.event.unwrap_or_default();
-                    if event.time_ms <= latest {
-                        continue;
-                    }
-                    newest = newest.max(event.time_ms);
-                    if sender.send(Event::from(event)).await.is_err() {
-                        return;
-                    }
-                }
-                latest = newest;
-            }
-            tokio::time::sleep(STATUS).await;
-        }
-    });
     receiver
 }
 

@@ -8,6 +8,8 @@ use clap::Args;
 use serde::Serialize;
 use standfast_node::clock;
 use standfast_rpc::proto;
+use std::time::Duration;
+use tokio::sync::mpsc;
 
 #[derive(Args)]
 pub(crate) struct Events {
@@ -59,6 +61,38 @@ impl Events {
     }
 }
 
+/// How long a node that is not there is left alone.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Events of a node, those of the past first, through its restarts; each once.
+pub(crate) fn follow(server: Server) -> mpsc::Receiver<Event> {
+    let (sender, receiver) = mpsc::channel(64);
+    tokio::spawn(async move {
+        let mut latest = i64::MIN;
+        while !sender.is_closed() {
+            if let Ok(mut client) = server.connect().await
+                && let Ok(response) = client.watch_events(proto::WatchEventsRequest { follow: true }).await
+            {
+                let mut events = response.into_inner();
+                let mut newest = latest;
+                while let Ok(Some(response)) = events.message().await {
+                    let event = response.event.unwrap_or_default();
+                    if event.time_ms <= latest {
+                        continue;
+                    }
+                    newest = newest.max(event.time_ms);
+                    if sender.send(Event::from(event)).await.is_err() {
+                        return;
+                    }
+                }
+                latest = newest;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    });
+    receiver
+}
+
 impl From<proto::EventView> for Event {
     fn from(event: proto::EventView) -> Self {
         let said = |text: String| Some(text).filter(|text| !text.is_empty());
@@ -88,7 +122,7 @@ impl Event {
     }
 
     /// A line for people, at `now`, in milliseconds since 1970.
-    fn text(&self, now: i64) -> String {
+    pub(crate) fn text(&self, now: i64) -> String {
         let time = words::local(self.time_ms, now);
         let severity = self.severity.unwrap_or("-");
         let relationship = self.relationship.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();

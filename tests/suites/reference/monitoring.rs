@@ -20,7 +20,10 @@ fn board_expressions() -> Vec<String> {
 /// Names of our metrics in a query; the parts of a histogram stand for it.
 fn metrics(expression: &str) -> BTreeSet<String> {
     let words = expression.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
-    words.filter(|word| word.starts_with("standfast_")).map(|word| word.trim_end_matches("_bucket").to_owned()).collect()
+    words
+        .filter(|word| word.starts_with("standfast_"))
+        .map(|word| word.trim_end_matches("_bucket").to_owned())
+        .collect()
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::report::{Relationship, Report};
 use super::timeline::Timeline;
 use super::{fetch, json, partner, state_of};
 use crate::admin::Server;
+use crate::events::{self, Event};
 use crate::exit::{Exit, Outcome};
 use crate::output;
 use crate::screen::{Key, Screen};
@@ -13,9 +14,9 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Paragraph, Row, Table};
+use ratatui::widgets::{Block, Paragraph, Row, Table, Wrap};
 use standfast_node::clock;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// Between two pictures, and between two marks of the heartbeat line.
@@ -24,6 +25,10 @@ const PICTURES: Duration = Duration::from_millis(200);
 const LINES: Duration = Duration::from_secs(1);
 /// Lines of a relationship: frame, four of text, heartbeat line.
 const PANEL: u16 = 7;
+/// The title, and two lines of advice.
+const HEAD: u16 = 3;
+/// Events that are remembered: no terminal is higher.
+const EVENTS: usize = 200;
 
 pub(super) async fn run(server: &Server, json: bool) -> Outcome {
     // A node that is not there at all is an error at once; one that goes away later is news.
@@ -67,12 +72,14 @@ fn plain(report: &Report, now: i64) -> Vec<String> {
 
 async fn live(server: &Server) -> Outcome {
     let mut news = follow(server.clone(), PICTURES);
+    let mut events = events::follow(server.clone());
     let mut screen = Screen::take()?;
     let mut view = View::default();
     loop {
         tokio::select! {
             key = screen.key() => if key == Key::Quit { return Ok(Exit::Done) },
             Some(news) = news.recv() => view.take(news),
+            Some(event) = events.recv() => view.note(event),
         }
         screen.draw(|frame| view.draw(frame))?;
     }
@@ -83,6 +90,8 @@ struct View {
     report: Option<Report>,
     away: Option<String>,
     heartbeats: BTreeMap<String, Timeline>,
+    /// The latest comes last.
+    events: VecDeque<Event>,
 }
 
 impl View {
@@ -103,16 +112,36 @@ impl View {
         }
     }
 
+    fn note(&mut self, event: Event) {
+        if self.events.len() == EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
     fn draw(&self, frame: &mut Frame<'_>) {
         let Some(report) = &self.report else { return };
         let panels = report.relationships.iter().map(|_| Constraint::Length(PANEL));
-        let rows = [Constraint::Length(2)].into_iter().chain(panels).chain([Constraint::Min(3)]);
+        let table = u16::try_from(report.scopes.len()).unwrap_or(u16::MAX).saturating_add(3);
+        let rows = [Constraint::Length(HEAD)].into_iter().chain(panels);
+        let rows = rows.chain([Constraint::Max(table), Constraint::Min(3)]);
         let areas = Layout::vertical(rows).split(frame.area());
-        frame.render_widget(Paragraph::new(vec![self.title(report), self.advice(report)]), areas[0]);
+        let head = Paragraph::new(vec![self.title(report), self.advice(report)]).wrap(Wrap { trim: true });
+        frame.render_widget(head, areas[0]);
         for (relationship, area) in report.relationships.iter().zip(areas.iter().skip(1)) {
             frame.render_widget(self.panel(relationship, area.width.saturating_sub(14)), *area);
         }
-        frame.render_widget(scopes(report), areas[areas.len() - 1]);
+        frame.render_widget(scopes(report), areas[areas.len() - 2]);
+        let happened = areas[areas.len() - 1];
+        frame.render_widget(self.happened(happened.height.saturating_sub(2)), happened);
+    }
+
+    /// The latest events, as many as there are lines for.
+    fn happened(&self, lines: u16) -> Paragraph<'static> {
+        let shown = self.events.len().saturating_sub(lines.into());
+        let now = clock::wall().0;
+        let events = self.events.iter().skip(shown).map(|event| Line::from(format!(" {}", event.text(now))));
+        Paragraph::new(events.collect::<Vec<_>>()).block(Block::bordered().title(" events "))
     }
 
     fn title(&self, report: &Report) -> Line<'static> {
@@ -176,6 +205,7 @@ mod tests {
     use super::*;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
+    use standfast_rpc::proto;
 
     #[test]
     fn a_view_shows_the_pair_its_heartbeat_and_what_to_do() {
@@ -185,14 +215,24 @@ mod tests {
         status.todo = "office: dhcp-a is not heard".into();
         status.relationships[0].partner.as_mut().unwrap().heartbeat_age_ms = Some(4_000);
         view.take(News::Status(Box::new(status.into())));
-        let mut terminal = Terminal::new(TestBackend::new(100, 16)).unwrap();
+        for (time_ms, what) in [(0, "contact with the partner is lost"), (1, "this node is active now")] {
+            view.note(Event::from(proto::EventView { time_ms, what: what.into(), ..Default::default() }));
+        }
+        // Not high enough for both events: the latest is what counts.
+        let mut terminal = Terminal::new(TestBackend::new(100, 17)).unwrap();
         terminal.draw(|frame| view.draw(frame)).unwrap();
         let shown = terminal.backend().to_string();
-        for part in
-            ["TO DO  office: dhcp-a is not heard", "dhcp-b of hq", "epoch 3", "▁█", "office-lan", "10.20.0.0/24"]
-        {
+        for part in [
+            "TO DO  office: dhcp-a is not heard",
+            "dhcp-b of hq",
+            "epoch 3",
+            "▁█",
+            "office-lan",
+            "this node is active now",
+        ] {
             assert!(shown.contains(part), "{part} is missing in\n{shown}");
         }
+        assert!(!shown.contains("contact with the partner is lost"), "{shown}");
     }
 
     #[test]
