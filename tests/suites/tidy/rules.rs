@@ -1,6 +1,7 @@
 //! Rules of failover, the scenarios that stand for them, and the page that tells of both.
 
 use crate::{assert_none, root};
+use standfast_core::mutant::Rule;
 use standfast_sim::scenario::SCENARIOS;
 use std::collections::BTreeSet;
 
@@ -27,6 +28,14 @@ fn the_page_on_failover_has_every_rule_with_its_scenario() {
     faults
         .extend(scenarios.filter(|name| !named.contains(name)).map(|name| format!("the scenario {name} is not named")));
     assert_none(&faults, &format!("{PAGE} tells which scenario stands for which rule:"));
+}
+
+#[test]
+fn every_rule_has_a_scenario() {
+    let needed: BTreeSet<&str> =
+        SCENARIOS.iter().flat_map(|scenario| scenario.needs.iter().map(|(rule, _)| rule.name())).collect();
+    let missing: Vec<&str> = Rule::ALL.iter().map(|rule| rule.name()).filter(|name| !needed.contains(name)).collect();
+    assert_none(&missing, "a rule that can be switched off is one that some scenario needs:");
 }
 
 /// Scenario and mutant of a row of the table.
