@@ -120,13 +120,10 @@ impl Client {
                 let output = release.output().expect("dhclient starts");
                 assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             }
-            Kind::Udhcpc => self.signal(Signal::SIGUSR2),
             Kind::Dhcpcd => self.signal(Signal::SIGALRM),
-            Kind::Networkd => self.signal(Signal::SIGTERM),
+            Kind::Udhcpc | Kind::Networkd => self.signal(Signal::SIGTERM),
         }
-        if self.kind != Kind::Udhcpc {
-            let _ = self.child.wait();
-        }
+        let _ = self.child.wait();
     }
 
     fn signal(&self, signal: Signal) {
@@ -210,7 +207,7 @@ impl Files<'_> {
 
     fn udhcpc(&self, manner: Manner) -> Command {
         let mut command = self.host.namespace.command("udhcpc");
-        command.args(["-f", "-t", "30", "-T", "1", "-A", "1", "-i", LAN, "-s"]).arg(self.script());
+        command.args(["-f", "-R", "-t", "30", "-T", "1", "-A", "1", "-i", LAN, "-s"]).arg(self.script());
         if manner.broadcast {
             command.arg("-B");
         }

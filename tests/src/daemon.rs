@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output};
 use std::sync::OnceLock;
 
-/// The path of `standfast`, built in the profile of this test.
+/// The path of `standfast`: what `STANDFAST_BINARY` names, or else built in the profile of this test.
 ///
 /// Asking for the whole workspace and some test beside it keeps cargo from choosing other features than `cargo test` did,
 /// and so from building dependencies a second time.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("STANDFAST_BINARY") {
+            return path.into();
+        }
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--workspace", "--bin", "standfast", "--test", "tidy", "--locked"]);
         if !cfg!(debug_assertions) {

@@ -27,6 +27,8 @@ mod laboratory;
 mod pair;
 #[path = "cluster/perfdhcp.rs"]
 mod perfdhcp;
+#[path = "cluster/real_clients.rs"]
+mod real_clients;
 #[path = "cluster/silence.rs"]
 mod silence;
 #[path = "cluster/starts.rs"]
