@@ -39,6 +39,10 @@ use std::time::Duration;
 /// How often a full file system is looked at.
 const SPACE_PAUSE: Duration = Duration::from_secs(1);
 
+/// With less than this free no commit is taken: the journal has its space already and would go on, up to where the
+/// database has none to take it over, and a node whose disk is full should hand over before that.
+const ROOM: u64 = 2 << 20;
+
 /// An open store. The folder stays locked while it exists.
 #[derive(Debug)]
 pub struct Store {
@@ -149,6 +153,9 @@ impl Store {
         let Self { dir, open, .. } = self;
         let Some(open) = open else { return Err(not_open(dir)) };
         open.keeper.notice_failure(dir)?;
+        if folder::space(dir)?.free < ROOM {
+            return Err(StoreError::NoSpace { dir: dir.clone() });
+        }
         let number = open.commits + 1;
         let owned = entries.clone().map(|(key, payload)| (key.to_vec(), payload.to_vec()));
         if open.journal.prepare(number, entries) {

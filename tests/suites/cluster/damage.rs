@@ -46,18 +46,21 @@ const DAMAGES: [Damage; 5] = [
     }),
 ];
 
-/// Changes what is in the main file; its tail of zeros, if there is one, is no place for damage.
-fn edit(store: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-    let path = store.join("db");
-    let mut bytes = fs::read(&path).unwrap();
-    let used = bytes.iter().rposition(|it| *it != 0).unwrap() + 1;
-    let tail = bytes.split_off(used);
-    let before = bytes.len();
-    change(&mut bytes);
-    if bytes.len() == before {
-        bytes.extend(tail);
+/// Changes what is in the files that hold the records: the database, and the journal with what the database has not taken
+/// over yet. A tail of zeros is no place for damage.
+fn edit(store: &Path, change: impl Fn(&mut Vec<u8>)) {
+    for name in ["db", "journal.0", "journal.1"] {
+        let path = store.join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        let Some(last) = bytes.iter().rposition(|it| *it != 0) else { continue };
+        let tail = bytes.split_off(last + 1);
+        let before = bytes.len();
+        change(&mut bytes);
+        if bytes.len() == before {
+            bytes.extend(tail);
+        }
+        fs::write(path, bytes).unwrap();
     }
-    fs::write(path, bytes).unwrap();
 }
 
 #[test]
