@@ -15,6 +15,8 @@ mod clients;
 mod destinations;
 #[path = "conformance/explain.rs"]
 mod explain;
+#[path = "conformance/foreign.rs"]
+mod foreign;
 #[path = "conformance/interrupted.rs"]
 mod interrupted;
 #[path = "conformance/lab.rs"]
@@ -23,5 +25,11 @@ mod lab;
 mod naks;
 #[path = "conformance/options.rs"]
 mod options;
+#[path = "conformance/probe.rs"]
+mod probe;
+#[path = "conformance/reservations.rs"]
+mod reservations;
+#[path = "conformance/same_answer.rs"]
+mod same_answer;
 #[path = "conformance/silence.rs"]
 mod silence;

@@ -4,6 +4,8 @@
 
 #[path = "reference/monitoring.rs"]
 mod monitoring;
+#[path = "reference/observing.rs"]
+mod observing;
 
 use standfast_core::configuration::{Configuration, FailoverSettings};
 use standfast_node::cluster_file::{Cluster, ClusterFile, option_names, sections};

@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
+use tonic::metadata::MetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
@@ -28,7 +31,23 @@ pub(crate) const SOCKET: &str = "admin.sock";
 /// A node that does not take a connection within this is unreachable.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
-pub(crate) type Client = AdminServiceClient<Channel>;
+pub(crate) type Client = AdminServiceClient<InterceptedService<Channel, Reason>>;
+
+/// The metadata of a request that says why it is made.
+const REASON: &str = "standfast-reason-bin";
+
+/// Why an operator does what they do; goes with every request.
+#[derive(Clone, Debug)]
+pub(crate) struct Reason(Option<String>);
+
+impl Interceptor for Reason {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        if let Some(reason) = &self.0 {
+            request.metadata_mut().insert_bin(REASON, MetadataValue::from_bytes(reason.as_bytes()));
+        }
+        Ok(request)
+    }
+}
 
 /// Which node to ask.
 #[derive(Args, Clone, Debug)]
@@ -46,6 +65,9 @@ pub(crate) struct Server {
     /// Whose certificate in that folder, if it has those of several people
     #[arg(long = "as", value_name = "NAME", help_heading = "Which node")]
     operator: Option<String>,
+    /// Why you do this, for the event log of the node
+    #[arg(long, value_name = "TEXT", help_heading = "Which node")]
+    reason: Option<String>,
 }
 
 /// The door that was chosen.
@@ -63,6 +85,7 @@ impl Server {
             data_dir: PathBuf::new(),
             tls_dir: PathBuf::new(),
             operator: None,
+            reason: None,
         }
     }
 
@@ -75,7 +98,7 @@ impl Server {
             Door::Socket(path) => connect_socket(path).await,
             Door::Port(address) => connect_port(address, self.operator_files()?).await,
         }?;
-        Ok(AdminServiceClient::new(channel))
+        Ok(AdminServiceClient::with_interceptor(channel, Reason(self.reason.clone())))
     }
 
     fn door(&self) -> Door {

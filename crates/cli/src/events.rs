@@ -34,6 +34,8 @@ pub(crate) struct Event {
     epoch: Option<u64>,
     what: String,
     evidence: Option<String>,
+    /// Who brought it about, and why they say they did.
+    cause: Option<String>,
     #[serde(skip)]
     time_ms: i64,
 }
@@ -106,6 +108,7 @@ impl From<proto::EventView> for Event {
             epoch: event.epoch,
             what: event.what,
             evidence: said(event.evidence),
+            cause: said(event.cause),
         }
     }
 }
@@ -118,16 +121,18 @@ impl Event {
     /// What happened and why, without the time.
     pub(crate) fn short(&self) -> String {
         let evidence = self.evidence.as_ref().map(|evidence| format!(" ({evidence})")).unwrap_or_default();
-        format!("{} {}{evidence}", self.code, self.what)
+        let cause = self.cause.as_ref().map(|cause| format!(", by {cause}")).unwrap_or_default();
+        format!("{} {}{evidence}{cause}", self.code, self.what)
     }
 
     /// A line for people, at `now`, in milliseconds since 1970.
     pub(crate) fn text(&self, now: i64) -> String {
         let time = words::local(self.time_ms, now);
+        let cause = self.cause.as_ref().map(|cause| format!(", by {cause}")).unwrap_or_default();
         let severity = self.severity.unwrap_or("-");
         let relationship = self.relationship.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
         let evidence = self.evidence.as_ref().map(|evidence| format!(" ({evidence})")).unwrap_or_default();
-        format!("{time}  {}  {severity:<7}  {relationship}{}{evidence}", self.code, self.what)
+        format!("{time}  {}  {severity:<7}  {relationship}{}{evidence}{cause}", self.code, self.what)
     }
 }
 
@@ -146,6 +151,7 @@ mod tests {
             epoch: Some(4),
             what: "dhcp-b is active".into(),
             evidence: "dhcp-a refused two connections".into(),
+            cause: "alice: a new disk".into(),
         });
         let text = event.text(1_700_000_000_000);
         let (_, after_the_time) = text.split_at("22:13:20".len());

@@ -10,8 +10,10 @@ mod bench;
 mod config;
 mod conflicts;
 mod demo;
+mod doctor;
 mod events;
 mod exit;
+mod explain;
 mod failover;
 mod leases;
 mod output;
@@ -57,6 +59,10 @@ enum Noun {
     Leases(leases::Leases),
     /// List addresses that two clients were told of
     Conflicts(conflicts::Conflicts),
+    /// Say what a node would answer to a client and why, and what it last did
+    Explain(explain::Explain),
+    /// Look for what is wrong with a node and its surroundings
+    Doctor(doctor::Doctor),
     /// List what happened
     Events(events::Events),
     /// Load DHCP servers with simulated clients, and measure them
@@ -86,6 +92,8 @@ fn main() -> ExitCode {
         Noun::Resume(resume) => resume.run(),
         Noun::Leases(leases) => leases.run(),
         Noun::Conflicts(conflicts) => conflicts.run(),
+        Noun::Explain(explain) => explain.run(),
+        Noun::Doctor(doctor) => doctor.run(),
         Noun::Events(events) => events.run(),
         Noun::Bench(bench) => bench.run(),
         Noun::Config(config) => config.run(),

@@ -57,6 +57,7 @@ impl Serve {
                 | DaemonError::Udp(_)
                 | DaemonError::Listen { .. }
                 | DaemonError::Socket(_)
+                | DaemonError::Http(_)
                 | DaemonError::Os { .. }
                 | DaemonError::StoodStill),
             ) => Err(Failure::new(Exit::Failed, error)),

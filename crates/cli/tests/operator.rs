@@ -20,7 +20,9 @@ struct Script {
     result: CommandResult,
     leases: Vec<proto::LeaseView>,
     events: Vec<proto::EventView>,
+    checks: Vec<proto::Check>,
     forbidden: bool,
+    reason: Option<Vec<u8>>,
     asked: Vec<String>,
 }
 
@@ -31,6 +33,8 @@ impl Node {
     fn asked<T: std::fmt::Debug>(&self, request: &Request<T>) -> Result<(), Status> {
         let mut script = self.0.lock().unwrap();
         script.asked.push(format!("{:?}", request.get_ref()));
+        let reason = request.metadata().get_bin("standfast-reason-bin");
+        script.reason = reason.map(|reason| reason.to_bytes().unwrap().to_vec());
         if script.forbidden { Err(Status::permission_denied("`bob` is a viewer, not an operator")) } else { Ok(()) }
     }
 
@@ -98,6 +102,31 @@ impl AdminService for Node {
     }
     async fn import_leases(&self, request: Request<proto::ImportLeasesRequest>) -> Answer<proto::ImportLeasesResponse> {
         Ok(Response::new(proto::ImportLeasesResponse { result: self.result(&request)? }))
+    }
+    async fn explain(&self, request: Request<proto::ExplainRequest>) -> Answer<proto::ExplainResponse> {
+        self.asked(&request)?;
+        Ok(Response::new(explanation()))
+    }
+    async fn diagnose(&self, request: Request<proto::DiagnoseRequest>) -> Answer<proto::DiagnoseResponse> {
+        self.asked(&request)?;
+        Ok(Response::new(proto::DiagnoseResponse {
+            node: "dhcp-b".into(),
+            checks: self.0.lock().unwrap().checks.clone(),
+        }))
+    }
+}
+
+/// What the node says of client 02:00:5e:10:00:01.
+fn explanation() -> proto::ExplainResponse {
+    proto::ExplainResponse {
+        node: "dhcp-b".into(),
+        explanations: vec![proto::Explanation {
+            scope: "office-lan".into(),
+            state: proto::ScopeState::Deactivated.into(),
+            would: "silence: the scope is deactivated here (normal)".into(),
+            ..Default::default()
+        }],
+        deeds: vec![proto::Deed { message: "request".into(), silence: "deactivated".into(), ..Default::default() }],
     }
 }
 
@@ -256,6 +285,47 @@ fn events_and_conflicts_are_listed() {
     assert_eq!(stand.run(&["events", "--json"]).1.lines().count(), 2);
     assert_eq!(stand.run(&["conflicts"]), (0, "No conflicts.\n".into(), String::new()));
     assert_eq!(stand.run(&["conflicts", "--json"]).1, "[]\n");
+}
+
+#[test]
+fn a_node_explains_itself_and_is_looked_over() {
+    let stand = Stand::new(Script::default());
+    let (exit, text, _) = stand.run(&["explain", "02:00:5e:10:00:01", "--scope", "office-lan"]);
+    assert_eq!(exit, 0);
+    assert!(text.contains("silence (deactivated): The scope is active on another node"), "{text}");
+    let [asked] = stand.asked().try_into().unwrap();
+    assert!(asked.contains("Hardware") && asked.contains("office-lan"), "{asked}");
+    let (_, json, _) = stand.run(&["explain", "10.20.0.50", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["scopes"][0]["state"], "deactivated");
+    assert_eq!(json["last"][0]["silence"], "deactivated");
+    assert_eq!(stand.run(&["explain", "printer"]).0, 2);
+
+    let check = |verdict: proto::Verdict, name: &str| proto::Check {
+        name: name.into(),
+        verdict: verdict.into(),
+        what: "found".into(),
+        todo: "do it".into(),
+    };
+    stand.node.0.lock().unwrap().checks = vec![check(proto::Verdict::Ok, "clock"), check(proto::Verdict::Warn, "disk")];
+    assert_eq!(stand.run(&["doctor"]).0, 0);
+    stand.node.0.lock().unwrap().checks.push(check(proto::Verdict::Fail, "partner"));
+    let (exit, text, _) = stand.run(&["doctor"]);
+    assert_eq!((exit, text.starts_with("TO DO  found: do it\n")), (40, true), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&stand.run(&["doctor", "--json"]).1).unwrap();
+    assert_eq!((json[2]["name"].as_str(), json[2]["verdict"].as_str()), (Some("partner"), Some("fail")));
+
+    let nowhere = tempfile::tempdir().unwrap();
+    let (exit, text, _) = ended(&standfast(&["doctor"], nowhere.path()));
+    assert_eq!((exit, text.contains("no node has run")), (40, true), "{text}");
+}
+
+#[test]
+fn a_reason_goes_with_what_an_operator_does() {
+    let stand = Stand::answering(Outcome::Done, "");
+    assert_eq!(stand.run(&["pause", "30min", "--reason", "new switch"]).0, 0);
+    let reason = stand.node.0.lock().unwrap().reason.take();
+    assert_eq!(reason.as_deref(), Some(&b"new switch"[..]));
 }
 
 #[test]

@@ -150,6 +150,7 @@ impl Effects {
             epoch: pair.map(|(_, epoch)| epoch),
             what: what.into(),
             evidence: evidence.into(),
+            cause: String::new(),
         });
     }
 

@@ -26,13 +26,18 @@ pub struct Event {
     pub what: String,
     /// From what it was concluded.
     pub evidence: String,
+    /// Who brought it about, and why they say they did; empty where the node acted by itself.
+    pub cause: String,
 }
 
 impl Code {
     /// Whether clients can cause events of this kind, as many as they like.
     #[must_use]
     pub fn is_caused_by_clients(self) -> bool {
-        (2_002..=2_005).contains(&self.number())
+        matches!(
+            self,
+            Self::PoolExhausted | Self::Declined | Self::RenewalRefused | Self::ForeignServer | Self::AddressInUse
+        )
     }
 }
 
@@ -46,6 +51,11 @@ macro_rules! codes {
         impl Code {
             /// Every kind there is.
             pub const ALL: &[Self] = &[$(Self::$code),*];
+            /// As in `SF1001`.
+            #[must_use]
+            pub fn code(self) -> String {
+                format!("SF{:04}", self.number())
+            }
             /// The number in `SFnnnn`.
             #[must_use]
             pub fn number(self) -> u16 {
@@ -114,6 +124,8 @@ codes! {
     LeaseReleased = 2006 "lease_released" Info;
     /// An operator brought leases from another server.
     LeasesImported = 2007 "leases_imported" Info;
+    /// An address was found in use before it was offered.
+    AddressInUse = 2008 "address_in_use" Warning;
     /// The store was lost or went back in time.
     StoreLost = 3001 "store_lost" Alarm;
     /// A node that lost its store holds back.
@@ -130,4 +142,8 @@ codes! {
     ConfigurationChanged = 4002 "configuration_changed" Info;
     /// The cluster was declared new.
     Initialised = 4003 "initialised" Info;
+    /// An operator had the node do something, or was refused.
+    OperatorActed = 4004 "operator_acted" Info;
+    /// This node's certificate ends soon.
+    CertificateEnds = 4005 "certificate_ends" Warning;
 }

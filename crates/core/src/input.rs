@@ -14,6 +14,17 @@ use std::time::Duration;
 pub enum Input {
     /// Bytes arrived on a client link.
     Packet(Packet),
+    /// Somebody answered for an address that was looked for; see [`Outputs::probes`](crate::output::Outputs::probes).
+    ProbeAnswered {
+        /// The link it came in by, where an answer has one.
+        link: Option<u32>,
+        /// Which address.
+        address: Ipv4Addr,
+        /// Who, as far as an answer tells it.
+        hardware: Option<HardwareAddress>,
+    },
+    /// A datagram for a client, from some server on a client link.
+    Overheard(Overheard),
     /// A session with a peer began: both streams are up and the peer is who it says.
     PeerUp {
         /// Who.
@@ -83,6 +94,17 @@ pub struct Packet {
     pub destination: Ipv4Addr,
     /// When the kernel received it.
     pub received: Instant,
+    /// The UDP payload.
+    pub bytes: Vec<u8>,
+}
+
+/// What another server on a client link sent to a client, or to all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Overheard {
+    /// The link.
+    pub link: u32,
+    /// The hardware address that it came from.
+    pub hardware: HardwareAddress,
     /// The UDP payload.
     pub bytes: Vec<u8>,
 }

@@ -1,17 +1,22 @@
 //! One node: the door in, the door out, and who is behind it.
 
 mod clients;
+mod counters;
 mod explain;
+mod foreign;
 mod import;
 mod operators;
 mod peers;
+mod probing;
 mod status;
 
-pub use clients::Counters;
+pub use counters::{Counters, Durations};
 pub use explain::{Deed, Explanation, Subject};
+pub use foreign::ForeignServer;
 pub use status::{PartnerStatus, RelationshipStatus, ScopeState, ScopeStatus, Status};
 
 use crate::configuration::{Configuration, RelationshipSettings, ScopeOwner};
+use crate::dhcp::answer::Silence;
 use crate::dhcp::limits::Limits;
 use crate::dhcp::reservation::Reservations;
 use crate::dhcp::selection::Selector;
@@ -70,6 +75,7 @@ pub struct Node {
     counters: Counters,
     limits: Limits,
     deeds: explain::Deeds,
+    foreign: foreign::ForeignServers,
     /// The process is to end.
     leaving: bool,
 }
@@ -133,6 +139,7 @@ impl Node {
             counters: Counters::default(),
             limits: Limits::default(),
             deeds: explain::Deeds::default(),
+            foreign: foreign::ForeignServers::default(),
             leaving: false,
             identity,
             configuration,
@@ -163,6 +170,8 @@ impl Node {
             Input::ClockConfirmed => self.fx.unconfirmed = Duration::ZERO,
             Input::Fenced { relationship, success } => self.fenced(&relationship, success),
             Input::Operator(request, command) => self.operator(request, command),
+            Input::Overheard(overheard) => self.overhear(&overheard),
+            Input::ProbeAnswered { link, address, hardware } => self.probe_answered(link, address, hardware),
             Input::Tick => self.tick(),
         }
         self.reply_settled();
@@ -214,6 +223,17 @@ impl Node {
         })
     }
 
+    /// Which node of the configuration this is.
+    #[must_use]
+    pub fn name(&self) -> &NodeName {
+        &self.identity.node
+    }
+
+    /// The client links.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.links.values()
+    }
+
     /// The configuration in use.
     #[must_use]
     pub fn configuration(&self) -> &Arc<Configuration> {
@@ -224,6 +244,19 @@ impl Node {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How often this node became active since this process started, by relationship and reason.
+    pub fn promotions(&self) -> impl Iterator<Item = (&RelationshipName, &'static str, u64)> {
+        self.relationships
+            .iter()
+            .flat_map(|pair| pair.promotions.iter().map(|(&reason, &count)| (&pair.name, reason, count)))
+    }
+
+    /// Messages of clients that were received and are neither answered nor passed over yet.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.relationships.iter().map(|pair| pair.held.len() + pair.probes.len()).sum()
     }
 
     fn make_relationships(&mut self, mut records: Vec<crate::stored::RelationshipRecord>) {
@@ -267,7 +300,7 @@ impl Node {
             longest_lease: lease_times.max().unwrap_or_default(),
             record,
             new_cluster: self.identity.new_cluster,
-            now: self.fx.instant(),
+            now: self.fx.now,
             name,
         }
     }
@@ -338,7 +371,7 @@ impl Node {
         let mclt = self.relationships.iter().map(|r| r.settings.mclt).min().unwrap_or(Duration::MAX);
         self.fx.outputs.restart |= stood_still > mclt;
         for relationship in &mut self.relationships {
-            relationship.drop_held();
+            relationship.drop_held(Silence::Stale, &mut self.fx);
         }
         for peer in self.peers.keys().cloned().collect::<Vec<_>>() {
             self.lose(&peer, "the process stood still");

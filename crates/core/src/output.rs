@@ -1,5 +1,6 @@
 //! The door out: everything that must now happen. Output is data; the driver alone acts.
 
+use crate::configuration::Probe;
 use crate::dhcp::destination::Destination;
 use crate::event::Event;
 use crate::id::{NodeName, RelationshipName, Sequence, Session};
@@ -20,6 +21,8 @@ pub struct Outputs {
     pub messages: Vec<Outgoing>,
     /// To be sent to clients and relays.
     pub replies: Vec<Reply>,
+    /// Addresses to look for; then [`Input::ProbeAnswered`](crate::input::Input::ProbeAnswered), if somebody answers.
+    pub probes: Vec<Probing>,
     /// To be shown and logged.
     pub events: Vec<Event>,
     /// Sessions to end.
@@ -78,6 +81,19 @@ pub struct Reply {
     pub deadline: Instant,
     /// The UDP payload.
     pub bytes: Vec<u8>,
+}
+
+/// An address to look for, once: does somebody use it?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Probing {
+    /// The link of the client that is to have it.
+    pub link: u32,
+    /// Which.
+    pub address: Ipv4Addr,
+    /// How: by an ARP request on the link, or by an ICMP echo request by whichever way leads there.
+    pub how: Probe,
+    /// Not to be sent after this instant: this node may have ceased to serve.
+    pub deadline: Instant,
 }
 
 /// What became of an operator's request.

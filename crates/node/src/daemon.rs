@@ -1,21 +1,23 @@
 //! A node from its start to its end: the cluster file, the store, the sockets and the certificates around one core.
 
-use crate::admin::{self, SocketError};
+use crate::admin::{self, House, SocketError};
 use crate::clock::Clock;
 use crate::cluster_file::{Cluster, ClusterFile, Mistake, NodeSettings};
 use crate::driver::{Driver, Ended, Work, describe};
-use crate::events::EventLog;
+use crate::events::{self, EventLog};
 use crate::handle::NodeHandle;
 use crate::load;
+use crate::metrics::{self, Commits, HttpError, Readings, Sources};
 use crate::peers::{EventQueue, PeerSettings, Peers};
 use crate::port;
 use crate::store::{Condition, Opened, Store, StoreError, StoreThread};
-use crate::udp::{Link, Poller, UdpError};
+use crate::udp::{Link, Pinger, Poller, UdpError};
 use standfast_core::configuration::Configuration;
 use standfast_core::event::{Code, Event};
 use standfast_core::id::{Incarnation, NodeName};
 use standfast_core::input::{Command, Identity, Input};
 use standfast_core::node::Node;
+use standfast_core::time::Wall;
 use standfast_rpc::convert::WallOffset;
 use standfast_rpc::tls::{ReloadableTls, TlsError};
 use std::collections::BTreeMap;
@@ -98,6 +100,9 @@ pub enum DaemonError {
     /// The admin socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The pages for a monitoring system.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The operating system.
     #[error("cannot {action}: {source}")]
     Os {
@@ -157,6 +162,12 @@ fn open_links(settings: &NodeSettings) -> Result<Vec<Link>, UdpError> {
     interfaces.chain(listeners).collect()
 }
 
+/// Without it, addresses are offered without being looked for by ICMP.
+fn open_pinger(poller: &Poller) -> Option<Pinger> {
+    let opened = Pinger::open(poller);
+    opened.inspect_err(|error| tracing::info!(%error, "no probes by ICMP: they take CAP_NET_RAW")).ok()
+}
+
 fn listen(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener, DaemonError> {
     runtime.block_on(TcpListener::bind(address)).map_err(|source| DaemonError::Listen { address, source })
 }
@@ -183,6 +194,7 @@ fn start(
         new_cluster: options.new_cluster && opened.condition == Condition::Fresh,
     };
     let events = EventLog::default();
+    runtime.spawn(events::keep(events.clone(), options.data_dir.clone()));
     report_condition(&opened.condition, &events);
     let stored = load::stored(&opened, now);
     let mut node = Node::new(identity, Arc::clone(&configuration), stored, now);
@@ -190,8 +202,9 @@ fn start(
 
     let poller = Poller::new().map_err(os("wait for packets"))?;
     for (index, link) in (0..).zip(&links) {
-        poller.add(link, index).map_err(os("watch a client link"))?;
+        link.watch(&poller, index).map_err(os("watch a client link"))?;
     }
+    let pinger = open_pinger(&poller);
     let waker = poller.waker();
     let (handle, calls) = NodeHandle::new(waker.clone());
     let (queue, peer_events) = EventQueue::new(PEER_QUEUE, {
@@ -213,7 +226,18 @@ fn start(
     })
     .map_err(os("start the thread of the store"))?;
     let socket = socket_path(&options.data_dir);
-    let open_to_operators = serve_operators(runtime, &socket, &handle, &events)?;
+    let house =
+        House { tls: Some(Arc::clone(&tls)), config: options.config.clone(), data_dir: options.data_dir.clone() };
+    let open_to_operators = serve_operators(runtime, &socket, &handle, &events, house)?;
+    let commits = Commits::default();
+    let sources = Sources {
+        node: handle.clone(),
+        clock,
+        tls: Arc::clone(&tls),
+        commits: commits.clone(),
+        store_dir: options.data_dir.join("store"),
+    };
+    serve_metrics(runtime, settings.http, sources)?;
     let (stop, stopped) = oneshot::channel::<()>();
     let routes = open_to_operators.add_service(peers.gate().into_service());
     let nodes: Vec<_> = cluster.nodes.iter().map(|node| node.rpc.ip()).collect();
@@ -224,12 +248,13 @@ fn start(
     runtime
         .spawn(say_if_it_fails("the port of peers and operators", port::serve(listener, tls, nodes, routes, shutdown)));
     leave_on_signal(runtime, handle.clone())?;
-    renew_certificates(runtime, renewable)?;
+    renew_certificates(runtime, renewable, events.clone())?;
     let offset = WallOffset::between(now.instant, now.wall);
     let driver = Driver {
         node,
         clock,
         offset,
+        pinger,
         poller,
         links,
         store,
@@ -239,6 +264,7 @@ fn start(
         handle,
         calls,
         events,
+        commits,
         work: Work::default(),
     };
     tracing::info!(node = %settings.name, rpc = %settings.rpc, "serving");
@@ -268,6 +294,7 @@ fn report_condition(condition: &Condition, events: &EventLog) {
                 moved_to.display()
             ),
             evidence: "it could not be read as it was written".into(),
+            cause: String::new(),
         });
     }
 }
@@ -284,13 +311,22 @@ fn serve_operators(
     socket: &Path,
     handle: &NodeHandle,
     events: &EventLog,
+    house: House,
 ) -> Result<Routes, DaemonError> {
     let _inside = runtime.enter();
     let listener = admin::bind(socket)?;
-    let routes = admin::routes(handle.clone(), events.clone());
+    let routes = admin::routes(handle.clone(), events.clone(), house);
     let served = admin::serve(listener, routes.clone(), std::future::pending());
     runtime.spawn(say_if_it_fails("the admin socket", served));
     Ok(routes)
+}
+
+/// Opens the pages for a monitoring system, if the cluster file wants them.
+fn serve_metrics(runtime: &Runtime, address: Option<SocketAddr>, sources: Sources) -> Result<(), HttpError> {
+    let Some(address) = address else { return Ok(()) };
+    let listener = runtime.block_on(metrics::open(address))?;
+    runtime.spawn(metrics::serve(listener, Arc::new(Readings::new(sources))));
+    Ok(())
 }
 
 async fn say_if_it_fails(what: &'static str, served: impl Future<Output = Result<(), tonic::transport::Error>>) {
@@ -327,13 +363,18 @@ fn peer_settings(
 }
 
 /// Takes renewed certificates into use: on SIGHUP, and now and then. Those that cannot be used change nothing.
-fn renew_certificates(runtime: &Runtime, tls: Arc<ReloadableTls>) -> Result<(), DaemonError> {
+fn renew_certificates(runtime: &Runtime, tls: Arc<ReloadableTls>, events: EventLog) -> Result<(), DaemonError> {
     let _inside = runtime.enter();
     let catch = |source| DaemonError::Os { action: "catch signals", source };
     let mut hangup = signal(SignalKind::hangup()).map_err(catch)?;
     runtime.spawn(async move {
         let mut said = None;
+        let mut warned = None;
         loop {
+            if let Some(ends) = ends_soon(tls.current().identity().not_after, warned) {
+                warned = Some(crate::clock::wall());
+                events.add(ends);
+            }
             // Either of the two is a reason to look.
             let _ = tokio::time::timeout(RENEW_EVERY, hangup.recv()).await;
             let problem = tls.reload().err().map(|error| error.to_string());
@@ -344,6 +385,22 @@ fn renew_certificates(runtime: &Runtime, tls: Arc<ReloadableTls>) -> Result<(), 
         }
     });
     Ok(())
+}
+
+/// That this node's certificate ends soon, once a day.
+fn ends_soon(ends: Wall, warned: Option<Wall>) -> Option<Event> {
+    const DAY_MS: i64 = 86_400_000;
+    let now = crate::clock::wall();
+    let left = ends.0 - now.0;
+    let due = left < 30 * DAY_MS && warned.is_none_or(|warned| now.0 - warned.0 >= DAY_MS);
+    due.then(|| Event {
+        code: Code::CertificateEnds,
+        relationship: None,
+        epoch: None,
+        what: format!("this node's certificate ends in {} days", left / DAY_MS),
+        evidence: "the end that stands in it".to_owned(),
+        cause: String::new(),
+    })
 }
 
 /// A clean stop: the partner is told before the process ends.

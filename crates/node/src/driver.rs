@@ -3,14 +3,17 @@
 //! It has a thread to itself and shares nothing with the threads of peers and operators but queues, so that
 //! nothing that they do can hold up a client.
 
+mod listening;
+
 use crate::backlog::Backlog;
 use crate::clock::{self, Clock};
 use crate::events::EventLog;
 use crate::fence;
 use crate::handle::{Call, NodeHandle};
+use crate::metrics::Commits;
 use crate::peers::{PeerEvent, Peers};
 use crate::store::{Batch, Refused, Report, StoreError, StoreThread};
-use crate::udp::{Change, Inbox, Link, Outbox, Poller};
+use crate::udp::{Change, Inbox, Link, Outbox, Pinger, Poller};
 use standfast_core::input::{Input, Packet, Request, StoreHealth};
 use standfast_core::node::Node;
 use standfast_core::output::{CommandResult, Outputs, Reply, Write};
@@ -57,6 +60,8 @@ pub(crate) struct Driver {
     /// As of the start: what is stored must not move when the wall clock is set.
     pub(crate) offset: WallOffset,
     pub(crate) poller: Poller,
+    /// Without leave to use raw sockets there is none.
+    pub(crate) pinger: Option<Pinger>,
     pub(crate) links: Vec<Link>,
     pub(crate) store: StoreThread,
     pub(crate) reports: mpsc::Receiver<Report>,
@@ -65,6 +70,7 @@ pub(crate) struct Driver {
     pub(crate) handle: NodeHandle,
     pub(crate) calls: mpsc::Receiver<Call>,
     pub(crate) events: EventLog,
+    pub(crate) commits: Commits,
     pub(crate) work: Work,
 }
 
@@ -102,7 +108,7 @@ impl Driver {
     fn turn(&mut self) -> Option<Ended> {
         let ready = self.wait();
         for index in ready {
-            self.receive(index);
+            self.take(index);
         }
         self.answer();
         self.take_peer_events();
@@ -134,6 +140,17 @@ impl Driver {
                 tracing::error!(%error, "waiting for packets failed");
                 Vec::new()
             }
+        }
+    }
+
+    /// Takes what the poller tells of.
+    fn take(&mut self, number: u32) {
+        if Pinger::is(number) {
+            self.take_echoes();
+        } else if let Some(index) = Link::overheard(number) {
+            self.overhear(index);
+        } else {
+            self.receive(number);
         }
     }
 
@@ -211,7 +228,8 @@ impl Driver {
             };
             let now = self.clock.now();
             match report {
-                Report::Persisted { sequence, .. } => {
+                Report::Persisted { sequence, took, .. } => {
+                    self.commits.add(took);
                     self.submit();
                     self.node.handle(now, Input::Persisted(sequence));
                 }
@@ -241,7 +259,7 @@ impl Driver {
                 Ok(Change::State) => changed = true,
                 Ok(Change::Reopened) => {
                     changed = true;
-                    if let Err(error) = self.poller.add(link, index) {
+                    if let Err(error) = link.watch(&self.poller, index) {
                         tracing::error!(%error, link = link.name(), "the link cannot be watched");
                     }
                 }
@@ -277,9 +295,11 @@ impl Driver {
 
     /// Does everything that the core said.
     fn perform(&mut self, outputs: Outputs) -> Option<Ended> {
-        let Outputs { writes, messages, replies, events, disconnects, fences, answers, left, restart } = outputs;
+        let Outputs { writes, messages, replies, probes, events, disconnects, fences, answers, left, restart } =
+            outputs;
         self.write(writes);
         self.emit(&replies);
+        self.probe(&probes);
         for message in messages {
             self.peers.send(&message.to, message.session, message.message);
         }

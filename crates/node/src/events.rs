@@ -1,5 +1,9 @@
 //! What happened, kept for those who ask later and passed on to those who listen.
 
+mod file;
+
+pub use file::{EVENTS, keep};
+
 use crate::clock;
 use standfast_core::event::{Event, Severity};
 use standfast_core::time::Wall;
@@ -63,9 +67,10 @@ fn print(event: &Event) {
     let relationship = event.relationship.as_ref().map(tracing::field::display);
     let epoch = event.epoch.map(|epoch| epoch.number);
     let (what, evidence) = (&event.what, &event.evidence);
+    let cause = Some(event.cause.as_str()).filter(|cause| !cause.is_empty());
     match event.code.severity() {
-        Severity::Info => tracing::info!(code, name, relationship, epoch, evidence, "{what}"),
-        Severity::Warning => tracing::warn!(code, name, relationship, epoch, evidence, "{what}"),
-        Severity::Alarm => tracing::error!(code, name, relationship, epoch, evidence, "{what}"),
+        Severity::Info => tracing::info!(code, name, relationship, epoch, evidence, cause, "{what}"),
+        Severity::Warning => tracing::warn!(code, name, relationship, epoch, evidence, cause, "{what}"),
+        Severity::Alarm => tracing::error!(code, name, relationship, epoch, evidence, cause, "{what}"),
     }
 }

@@ -11,6 +11,7 @@ mod fence;
 pub mod handle;
 mod kernel;
 mod load;
+pub mod metrics;
 pub mod peers;
 pub mod port;
 pub mod store;

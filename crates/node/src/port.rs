@@ -45,8 +45,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub enum Caller {
     /// Somebody with a certificate of the cluster.
     Certificate(Arc<Identity>),
-    /// Somebody on this machine who may open the admin socket.
-    Local,
+    /// Somebody on this machine who may open the admin socket: which user, if the system says.
+    Local(Option<u32>),
 }
 
 /// Serves `routes` to everyone with a certificate of the cluster until `shutdown`.

@@ -22,7 +22,7 @@ mod value;
 mod writer;
 
 pub use error::StoreError;
-pub use folder::Space;
+pub use folder::{Space, space as space_around};
 pub use records::Records;
 pub use writer::{Batch, Refused, Report, StoreThread};
 

@@ -3,13 +3,16 @@
 //! Random packets from random clients meet a pair in a random history. What the active node says is not judged here,
 //! only that it does not fall over; what the standby does is nothing.
 
-use crate::client::Datagram;
-use crate::lab::{Lab, SERVERS, address, scope};
+use crate::client::{Datagram, hardware};
+use crate::lab::{Lab, SERVERS, address, pool, scope};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use standfast_core::configuration::Scope;
+use standfast_core::configuration::{Probe, Scope};
 use standfast_core::lease::record::{Lease, LeaseState};
+use standfast_core::node::Node;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// One message of a random client; `bool`: whether the active node hears it too.
 fn message() -> impl Strategy<Value = (Datagram, bool)> {
@@ -63,14 +66,40 @@ proptest! {
     }
 
     #[test]
-    fn every_packet_is_counted_once_as_answered_or_silent(messages in vec(message(), 1..60)) {
-        let mut lab = Lab::alone(vec![Scope { rapid_commit: true, bootp: true, ..scope() }]);
-        for (datagram, _) in &messages {
-            lab.send(0, datagram);
+    fn every_packet_is_counted_once_as_answered_or_silent(
+        messages in vec((message(), 0..20u8), 1..60),
+        pair: bool,
+        probe: bool,
+    ) {
+        let probe = if probe { Probe::Arp } else { Probe::Off };
+        let scopes = vec![Scope { rapid_commit: true, bootp: true, probe, pools: vec![pool(50, 53)], ..scope() }];
+        let mut lab = if pair { Lab::pair(scopes) } else { Lab::alone(scopes) };
+        for ((datagram, _), then) in &messages {
+            lab.begin(datagram);
+            prop_assert_eq!(unaccounted(lab.node(0)), 0);
+            // What waits when something happens must not be forgotten.
+            match then {
+                0 if pair => lab.cut(),
+                1 if pair => lab.connect(),
+                2 => lab.configure_anew(),
+                3 => drop(lab.has(address(50), hardware(9))),
+                4 => lab.stand_still(),
+                5 => lab.fail_store(),
+                6..=9 => lab.run(Duration::from_millis(300)),
+                _ => {}
+            }
+            prop_assert_eq!(unaccounted(lab.node(0)), 0);
         }
-        let counters = lab.node(0).counters();
-        let sum = |of: &std::collections::BTreeMap<&'static str, u64>| of.values().sum::<u64>();
-        prop_assert_eq!(sum(&counters.received), messages.len() as u64);
-        prop_assert_eq!(sum(&counters.answered) + sum(&counters.silent), messages.len() as u64);
+        lab.run(Duration::from_secs(2));
+        prop_assert_eq!(unaccounted(lab.node(0)), 0);
+        prop_assert_eq!(lab.node(0).waiting(), 0);
+        prop_assert_eq!(lab.node(0).counters().received.values().sum::<u64>(), messages.len() as u64);
     }
+}
+
+/// Packets that were received and neither answered, nor passed over for a reason, nor wait.
+fn unaccounted(node: &Node) -> i64 {
+    let sum = |of: &BTreeMap<&'static str, u64>| of.values().sum::<u64>().cast_signed();
+    let counters = node.counters();
+    sum(&counters.received) - sum(&counters.answered) - sum(&counters.silent) - node.waiting() as i64
 }

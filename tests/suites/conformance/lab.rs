@@ -6,10 +6,10 @@ use standfast_core::configuration::{
     Reservation, ReservationHolder, Scope, ScopeOwner, Subnet,
 };
 use standfast_core::id::{Incarnation, NodeName, Revision, Session, Slot};
-use standfast_core::input::{Command, Identity, Input, Link, Packet, Request};
-use standfast_core::lease::record::{ClientId, Lease, LeaseState};
+use standfast_core::input::{Command, Identity, Input, Link, Overheard, Packet, Request, StoreHealth};
+use standfast_core::lease::record::{ClientId, HardwareAddress, Lease, LeaseState};
 use standfast_core::node::Node;
-use standfast_core::output::Outputs;
+use standfast_core::output::{Outputs, Probing};
 use standfast_core::stored::Stored;
 use standfast_core::time::{Instant, Now, Wall};
 use std::collections::BTreeMap;
@@ -118,6 +118,7 @@ pub(crate) struct Lab {
     sessions: u64,
     heard: Vec<Answer>,
     told: Vec<&'static str>,
+    looked_for: Vec<(usize, Probing)>,
     dead: Option<usize>,
 }
 
@@ -168,6 +169,7 @@ impl Lab {
             sessions: 0,
             heard: Vec::new(),
             told: Vec::new(),
+            looked_for: Vec::new(),
             dead: None,
         };
         lab.settle();
@@ -209,6 +211,70 @@ impl Lab {
         self.settle();
         self.run(Duration::from_millis(300));
         std::mem::take(&mut self.heard)
+    }
+
+    /// Node "a" gets a datagram, and nothing else happens yet: what it writes is on its way to the disk.
+    pub(crate) fn begin(&mut self, datagram: &Datagram) {
+        let packet = Packet {
+            link: LINK,
+            source: datagram.source,
+            destination: datagram.destination.unwrap_or(SERVERS[0]),
+            received: self.now,
+            bytes: datagram.bytes(),
+        };
+        self.handle(0, Input::Packet(packet));
+    }
+
+    /// The clock goes on without the nodes.
+    pub(crate) fn stand_still(&mut self) {
+        self.now += Duration::from_secs(5);
+        self.handle(0, Input::Tick);
+        self.settle();
+    }
+
+    /// The store of node "a" fails, and works again.
+    pub(crate) fn fail_store(&mut self) {
+        self.handle(0, Input::StoreHealth(StoreHealth::Failing));
+        self.settle();
+        self.handle(0, Input::StoreHealth(StoreHealth::Working));
+        self.settle();
+    }
+
+    /// Node "a" takes the configuration that it has, as another revision.
+    pub(crate) fn configure_anew(&mut self) {
+        let mut next = Configuration::clone(self.nodes[0].configuration());
+        next.revision.number += 1;
+        self.handle(0, Input::Operator(Request(1), Command::Configure(Arc::new(next))));
+        self.settle();
+    }
+
+    /// What is said while time passes.
+    pub(crate) fn listen(&mut self, duration: Duration) -> Vec<Answer> {
+        self.heard.clear();
+        self.run(duration);
+        std::mem::take(&mut self.heard)
+    }
+
+    /// The addresses that a node has looked for since the last look.
+    pub(crate) fn looked_for(&mut self, index: usize) -> Vec<Ipv4Addr> {
+        let (of_node, others) = std::mem::take(&mut self.looked_for).into_iter().partition(|(node, _)| *node == index);
+        self.looked_for = others;
+        let of_node: Vec<(usize, Probing)> = of_node;
+        of_node.into_iter().map(|(_, probing)| probing.address).collect()
+    }
+
+    /// Somebody on the client link says to node "a" that it has an address. Returns what the node says to that.
+    pub(crate) fn has(&mut self, address: Ipv4Addr, hardware: HardwareAddress) -> Vec<Answer> {
+        self.heard.clear();
+        self.handle(0, Input::ProbeAnswered { link: Some(LINK), address, hardware: Some(hardware) });
+        self.settle();
+        std::mem::take(&mut self.heard)
+    }
+
+    /// A node hears what some server says to a client on the link.
+    pub(crate) fn overhear(&mut self, index: usize, hardware: HardwareAddress, bytes: Vec<u8>) {
+        self.handle(index, Input::Overheard(Overheard { link: LINK, hardware, bytes }));
+        self.settle();
     }
 
     /// How often node "a" answers if it gets a datagram so many times at one instant.
@@ -354,6 +420,7 @@ impl Lab {
 
     fn perform(&mut self, index: usize, outputs: Outputs) {
         self.heard.extend(outputs.replies.iter().map(|reply| Answer::read(index, reply)));
+        self.looked_for.extend(outputs.probes.iter().map(|&probing| (index, probing)));
         self.told.extend(outputs.events.iter().map(|event| event.code.name()));
         if let Some(last) = outputs.writes.last() {
             self.handle(index, Input::Persisted(last.sequence));

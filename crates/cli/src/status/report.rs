@@ -33,6 +33,8 @@ pub(crate) struct Relationship {
     pub(crate) since: Option<String>,
     pub(crate) proof: Option<&'static str>,
     pub(crate) partner: Partner,
+    /// What would happen if the active node died now; a sentence.
+    pub(crate) if_active_dies: Option<String>,
     /// Whether an isolated start is silent.
     pub(crate) must_hear_partner: bool,
     /// Whether this node lost its store, or never was in step.
@@ -105,6 +107,7 @@ impl Relationship {
         let partner = &self.partner.node;
         let roughly = |ms: Option<u64>, what: &str| ms.map(|ms| format!("{what} for {}", words::roughly(ms)));
         let notes = [
+            self.if_active_dies.as_ref().map(|what| format!("if the active node dies now: {what}")),
             self.partner.evidence.clone(),
             self.lost.then(|| "this node lost its store, or never was in step".to_owned()),
             self.must_hear_partner.then(|| format!("if this node starts alone, it is silent until {partner} is heard")),
@@ -143,6 +146,7 @@ impl From<proto::RelationshipStatus> for Relationship {
             since: status.since_ms.map(words::rfc3339),
             since_ms: status.since_ms,
             partner: status.partner.unwrap_or_default().into(),
+            if_active_dies: said(status.if_active_dies),
             must_hear_partner: status.must_hear_partner,
             lost: status.lost,
             embargo_ms: status.embargo_ms,
@@ -221,6 +225,7 @@ pub(crate) fn example() -> proto::Status {
             lost: false,
             embargo_ms: None,
             paused_ms: None,
+            if_active_dies: "dhcp-b takes over within 1000 ms".into(),
         }],
         scopes: vec![proto::ScopeStatus {
             name: "office-lan".into(),

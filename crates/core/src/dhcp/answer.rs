@@ -9,8 +9,9 @@ use super::limits::Limits;
 use super::parameters::lease_time;
 use super::pending::Pending;
 use super::query::{Kind, RequestKind};
+use super::reason::reasons;
 use super::reservation::{Reservations, identity};
-use crate::configuration::{Configuration, Pool, Reservation, ReservationHolder, Scope};
+use crate::configuration::{Configuration, Pool, Probe, Reservation, ReservationHolder, Scope};
 use crate::effects::Effects;
 use crate::event::Code;
 use crate::failover::granting::{Refusal, Right, Wish};
@@ -28,6 +29,8 @@ pub(crate) enum Decision {
     Offer { scope: usize, address: Ipv4Addr, lease: Duration },
     /// A lease was promised; the reply leaves when it may.
     Granting,
+    /// The address is looked for first; the reply follows.
+    Probing,
     /// Refuse: the client must start again. For people: why.
     Nak { scope: usize, why: &'static str },
     /// Answer an INFORM.
@@ -40,50 +43,46 @@ pub(crate) enum Decision {
     Silence(Silence),
 }
 
-macro_rules! silences {
-    ($($(#[$doc:meta])* $reason:ident = $label:literal;)*) => {
-        /// Why nothing is said.
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub enum Silence { $($(#[$doc])* $reason,)* }
-        impl Silence {
-            /// As a metric label.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$reason => $label,)* }
-            }
-        }
-    };
-}
-
-silences! {
-    /// The scope is active on another node, or on none yet.
-    Deactivated = "deactivated";
-    /// An operator disabled the scope on all nodes.
-    Disabled = "disabled";
-    /// Another server was chosen.
-    OtherServer = "other_server";
-    /// No address is left for this client.
-    Exhausted = "exhausted";
-    /// There is no record of this client.
-    UnknownClient = "unknown_client";
-    /// The address is not this node's to give or to refuse.
-    NotOurs = "not_ours";
-    /// Someone who does not hold the lease tried to end it.
-    NotOwner = "not_owner";
-    /// The message makes no sense in this place.
-    Senseless = "senseless";
-    /// The message is of a kind that is not answered here.
-    Unsupported = "unsupported";
-    /// The datagram waited too long to be answered safely.
-    Stale = "stale";
-    /// More packets came than could be answered.
-    Overload = "overload";
-    /// The client makes too much trouble.
-    Limited = "limited";
-    /// The link has no address to answer from.
-    NoAddress = "no_address";
-    /// The answer does not fit.
-    Oversized = "oversized";
+reasons! {
+    /// Why nothing is said.
+    Silence {
+        /// The scope is active on another node, or on none yet.
+        Deactivated = "deactivated",
+        /// An operator disabled the scope on all nodes.
+        Disabled = "disabled",
+        /// Another server was chosen.
+        OtherServer = "other_server",
+        /// No address is left for this client.
+        Exhausted = "exhausted",
+        /// There is no record of this client.
+        UnknownClient = "unknown_client",
+        /// The address is not this node's to give or to refuse.
+        NotOurs = "not_ours",
+        /// Someone who does not hold the lease tried to end it.
+        NotOwner = "not_owner",
+        /// The message makes no sense in this place.
+        Senseless = "senseless",
+        /// The message is of a kind that is not answered here.
+        Unsupported = "unsupported",
+        /// The datagram waited too long to be answered safely.
+        Stale = "stale",
+        /// More packets came than could be answered.
+        Overload = "overload",
+        /// The client makes too much trouble.
+        Limited = "limited",
+        /// The link has no address to answer from.
+        NoAddress = "no_address",
+        /// The answer does not fit.
+        Oversized = "oversized",
+        /// The client asked again, or for something else, before it was answered: its later message gets the answer.
+        Superseded = "superseded",
+        /// The lease changed hands before the reply could leave.
+        Changed = "changed",
+        /// The home of the address did not answer in time.
+        PartnerSlow = "partner_slow",
+        /// The addresses that the client could have been offered are in use by others.
+        InUse = "in_use",
+    }
 }
 
 /// Everything an answer may look at, and the relationships that may let it act.
@@ -101,6 +100,8 @@ pub(crate) struct Floor<'a> {
     /// Whether option 54 names the partner of the selected scope.
     pub(crate) names_partner: bool,
     pub(crate) limits: &'a mut Limits,
+    /// Addresses that were looked for on behalf of this message already.
+    pub(crate) tries: u8,
 }
 
 /// A client as a scope knows it.
@@ -116,7 +117,8 @@ impl Floor<'_> {
         if let Some(silence) = self.silence() {
             return Decision::Silence(silence);
         }
-        if !self.limits.allow_packet(pending.query.hardware, self.fx.instant()) {
+        // What has waited was counted when it came.
+        if self.tries == 0 && !self.limits.allow_packet(pending.query.hardware, self.fx.instant()) {
             return Decision::Silence(Silence::Limited);
         }
         match pending.query.kind {
@@ -197,8 +199,12 @@ impl Floor<'_> {
         let hold = settings.offer_hold;
         let duration = lease_time(&settings.lease_time, pending.query.lease_time);
         let rapid = settings.rapid_commit && pending.query.rapid_commit;
+        let probe = settings.probe;
+        let tries = self.tries;
         let Some(mut serving) = self.serving(scope) else { return Decision::Silence(Silence::Deactivated) };
-        if rapid && serving.may_commit_rapidly() {
+        let rapid = rapid && serving.may_commit_rapidly();
+        let probed = can_probe(probe, pending) && serving.must_probe(address, &client.id);
+        if rapid && !probed {
             let wish = wish(pending, &client.id, address, duration);
             serving.grant(right, &wish, Pending { scope, rapid_commit: true, ..pending.clone() });
             return Decision::Granting;
@@ -209,8 +215,41 @@ impl Floor<'_> {
             return Decision::Silence(Silence::Limited);
         }
         serving.hold_offer(&client.id, address, hold, origin);
+        if probed {
+            let waits = serving.probe(probe, address, &client.id, tries + 1, Pending { scope, ..pending.clone() });
+            return if waits { Decision::Probing } else { Decision::Silence(Silence::Limited) };
+        }
         let lease = serving.lease_to_offer(address, &client.id, duration);
         Decision::Offer { scope, address, lease }
+    }
+
+    /// Nobody answered for the address that is held for `client`. False if it is held no longer.
+    pub(crate) fn note_quiet(&mut self, scope: usize, client: &ClientId, address: Ipv4Addr) -> bool {
+        let Some(mut serving) = self.serving(scope) else { return false };
+        let held = serving.offered_to(client) == Some(address);
+        serving.note_quiet(client);
+        held
+    }
+
+    /// Somebody answered for an address that was about to be offered to `client`: nobody gets it for a while, as if its
+    /// client had declined it, and within the same limit. The reason of silence if it is not set aside.
+    pub(crate) fn found_in_use(
+        &mut self,
+        pending: &Pending,
+        client: &ClientId,
+        address: Ipv4Addr,
+        by: &str,
+    ) -> Option<Silence> {
+        let scope = pending.scope;
+        let time = self.scope(scope).decline_time;
+        if !self.limits.allow_decline(client, scope, self.fx.instant()) {
+            return Some(Silence::Limited);
+        }
+        let Some(mut serving) = self.serving(scope) else { return Some(Silence::Deactivated) };
+        serving.drop_offer(client);
+        serving.decline_lease(address, client, pending.query.hardware, time);
+        serving.event(Code::AddressInUse, format!("{address} is used by someone else"), by);
+        None
     }
 
     /// What to offer: the address kept for the client, else its lease, else what it was offered, else the address it
@@ -445,7 +484,7 @@ impl Floor<'_> {
         }
         let time = self.scope(scope).decline_time;
         if let Some(mut serving) = self.serving(scope) {
-            serving.decline_lease(lease.address, time);
+            serving.decline_lease(lease.address, &lease.client, lease.hardware, time);
         }
         let what = format!("{} is used by someone else", lease.address);
         self.event(scope, Code::Declined, what, "its client declined it");
@@ -489,6 +528,15 @@ impl Floor<'_> {
             Some(scope) => Decision::Inform { scope },
             None => Decision::Silence(Silence::Senseless),
         }
+    }
+}
+
+/// Whether an address can be looked for on behalf of this client: ARP does not pass a relay.
+fn can_probe(probe: Probe, pending: &Pending) -> bool {
+    match probe {
+        Probe::Off => false,
+        Probe::Arp => !pending.query.relayed(),
+        Probe::Icmp => true,
     }
 }
 

@@ -36,6 +36,8 @@ struct Offer {
     until: Instant,
     /// Of a client that was unknown.
     origin: Option<Origin>,
+    /// Nobody answered for the address when it was looked for.
+    quiet: bool,
 }
 
 /// Who was offered what.
@@ -59,6 +61,18 @@ impl Offers {
         self.by_address.get(&address).is_some_and(|holder| holder != client)
     }
 
+    /// Whether the client was offered this address, or is about to be, and nobody answered when it was looked for.
+    pub(crate) fn is_quiet(&self, client: &ClientId, address: Ipv4Addr) -> bool {
+        self.by_client.get(client).is_some_and(|offer| offer.address == address && offer.quiet)
+    }
+
+    /// Nobody answered when the address that is held for the client was looked for.
+    pub(crate) fn note_quiet(&mut self, client: &ClientId) {
+        if let Some(offer) = self.by_client.get_mut(client) {
+            offer.quiet = true;
+        }
+    }
+
     /// Whether so many unknown clients of an origin hold an offer that no further one gets any.
     pub(crate) fn is_full(&self, origin: &Origin) -> bool {
         self.by_origin.get(origin).is_some_and(|&held| held >= origin.most())
@@ -73,6 +87,7 @@ impl Offers {
         until: Instant,
         origin: Option<Origin>,
     ) -> Vec<Ipv4Addr> {
+        let quiet = self.is_quiet(client, address);
         let mut freed: Vec<Ipv4Addr> = self.drop_client(client).into_iter().filter(|&old| old != address).collect();
         if self.by_client.len() >= MOST
             && let Some(&(_, oldest)) = self.by_time.first()
@@ -82,7 +97,7 @@ impl Offers {
         if let Some(origin) = &origin {
             *self.by_origin.entry(origin.clone()).or_default() += 1;
         }
-        self.by_client.insert(client.clone(), Offer { address, until, origin });
+        self.by_client.insert(client.clone(), Offer { address, until, origin, quiet });
         self.by_address.insert(address, client.clone());
         self.by_time.insert((until, address));
         freed
@@ -90,7 +105,7 @@ impl Offers {
 
     /// The client has decided: its offer, if there was one, is over.
     pub(crate) fn drop_client(&mut self, client: &ClientId) -> Option<Ipv4Addr> {
-        let Offer { address, until, origin } = self.by_client.remove(client)?;
+        let Offer { address, until, origin, quiet: _ } = self.by_client.remove(client)?;
         self.by_address.remove(&address);
         self.by_time.remove(&(until, address));
         if let Some(origin) = origin

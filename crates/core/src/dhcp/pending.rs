@@ -3,6 +3,7 @@
 use super::credentials::{Credentials, RelayTrust};
 use super::offers::Origin;
 use super::query::{Delivery, Query};
+use crate::time::Instant;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// A request, and how it came in.
@@ -16,6 +17,8 @@ pub struct Pending {
     pub source: SocketAddrV4,
     /// To which address.
     pub destination: Ipv4Addr,
+    /// When it was received.
+    pub received: Instant,
     /// How it was addressed.
     pub delivery: Delivery,
     /// Whether option 82 counts.

@@ -10,6 +10,7 @@
 
 mod malformed;
 mod options;
+pub(crate) mod overheard;
 mod relay;
 mod request;
 
@@ -25,6 +26,8 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+/// Length of the fixed header with the magic cookie.
+const HEADER: usize = 240;
 const COOKIE: std::ops::Range<usize> = 236..240;
 
 /// A client's message, checked.

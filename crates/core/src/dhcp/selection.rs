@@ -17,6 +17,7 @@
 
 use super::credentials::RelayTrust;
 use super::query::{Delivery, Query};
+use super::reason::reasons;
 use crate::configuration::{Configuration, Scope};
 use crate::input::Link;
 use std::collections::BTreeMap;
@@ -59,26 +60,15 @@ pub enum Sign {
     Link,
 }
 
-/// Why no scope was selected.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Unselected {
-    /// No scope is configured for the client's link.
-    UnknownScope,
-    /// The relay may not speak for the scope.
-    RelayRefused,
-    /// `giaddr` is our own address: the answer would come back to us.
-    OwnRelayAddress,
-}
-
-impl Unselected {
-    /// The reason as a metric label.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::UnknownScope => "unknown_scope",
-            Self::RelayRefused => "relay_refused",
-            Self::OwnRelayAddress => "own_relay_address",
-        }
+reasons! {
+    /// Why no scope was found.
+    Unselected {
+        /// No scope is configured for the client's link.
+        UnknownScope = "unknown_scope",
+        /// The relay may not speak for the scope.
+        RelayRefused = "relay_refused",
+        /// `giaddr` is our own address: the answer would come back to us.
+        OwnRelayAddress = "own_relay_address",
     }
 }
 

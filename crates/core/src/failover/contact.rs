@@ -274,7 +274,7 @@ impl Relationship {
                 self.epoch = self.epoch.next(self.slot);
                 let since = fx.instant();
                 self.enter(State::CommunicationsInterrupted { role: Role::Active, since }, why, fx);
-                self.event(Code::Promoted, "this node is active now", why, fx);
+                self.note_promotion("alone", why, fx);
             }
             Resume::PartnerDown { proof, from } => self.enter(State::PartnerDown { proof, from }, why, fx),
         }

@@ -7,11 +7,14 @@
 use super::partner_down::Giving;
 use super::relationship::Relationship;
 use super::state::State;
+use crate::dhcp::answer::Silence;
 use crate::dhcp::pending::Pending;
+use crate::dhcp::probes::Probing;
 use crate::effects::Effects;
 use crate::event::Code;
 use crate::id::Sequence;
 use crate::lease::record::{ClientId, HardwareAddress, Lease, LeaseRecord, LeaseState, Version};
+use crate::lease::table::LeaseTable;
 use crate::message::{PairMessage, PeerMessage};
 use crate::mutant::{Rule, holds};
 use crate::time::Instant;
@@ -90,13 +93,28 @@ enum WaitsFor {
     Answer { ask: u64 },
 }
 
-/// A reply that may leave, or that became a NAK.
+/// What became of a request that waited.
 #[derive(Debug)]
 pub(crate) enum Settled {
     /// The client has the address for so long.
     Granted { address: Ipv4Addr, lease: Duration, pending: Box<Pending> },
     /// The home did not give the address.
     Refused { pending: Box<Pending> },
+    /// Nobody answered when the address was looked for, which may be offered now.
+    Quiet(Probing),
+    /// There will be no reply, and why.
+    Dropped { pending: Box<Pending>, why: Silence },
+}
+
+impl Settled {
+    /// Whose request it was, and of which type.
+    pub(crate) fn from(&self) -> (HardwareAddress, &'static str) {
+        let (Self::Granted { pending, .. }
+        | Self::Refused { pending }
+        | Self::Quiet(Probing { pending, .. })
+        | Self::Dropped { pending, .. }) = self;
+        (pending.query.hardware, pending.query.kind.as_str())
+    }
 }
 
 impl HeldReplies {
@@ -115,12 +133,9 @@ impl HeldReplies {
         self.by_address.is_empty()
     }
 
-    /// Drops everything. Returns the addresses of which the home was asked.
-    fn clear(&mut self) -> Vec<Ipv4Addr> {
-        let asked = |held: &Held| matches!(held.waits_for, WaitsFor::Answer { .. });
-        let addresses = self.by_address.iter().filter(|(_, held)| asked(held)).map(|(&address, _)| address).collect();
-        *self = Self::default();
-        addresses
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.by_address.len()
     }
 
     /// Whoever waits for the partner is due now.
@@ -133,27 +148,37 @@ impl HeldReplies {
         }
     }
 
-    /// The record changed in a merge: the reply stands only if its client still has the address.
-    pub(crate) fn recheck(&mut self, address: Ipv4Addr, client: Option<&ClientId>) {
+    /// The record of an address has changed: its reply stands only if its client still has the address.
+    pub(crate) fn recheck(&mut self, address: Ipv4Addr, client: Option<&ClientId>, fx: &mut Effects) {
         let stands = |held: &Held| matches!(held.waits_for, WaitsFor::Answer { .. }) || Some(&held.client) == client;
-        if self.by_address.get(&address).is_some_and(|held| !stands(held)) {
-            self.take(address);
+        if self.by_address.get(&address).is_some_and(|held| !stands(held))
+            && let Some(held) = self.take(address)
+        {
+            drop_reply(held.pending, Silence::Changed, fx);
         }
     }
 
-    /// The client asks again while its home is being asked: the answer goes to its later request.
-    fn replace_asking(&mut self, wish: &Wish, pending: &Pending) -> bool {
+    /// The client asks again while its home is being asked: the answer goes to its later request, which is returned if
+    /// that is not so.
+    fn replace_asking(&mut self, wish: &Wish, pending: Box<Pending>, fx: &mut Effects) -> Option<Box<Pending>> {
         match self.by_address.get_mut(&wish.address) {
             Some(held) if held.client == wish.client && matches!(held.waits_for, WaitsFor::Answer { .. }) => {
-                *held.pending = pending.clone();
-                true
+                drop_reply(std::mem::replace(&mut held.pending, pending), Silence::Superseded, fx);
+                None
             }
-            Some(_) | None => false,
+            Some(_) | None => Some(pending),
         }
+    }
+
+    /// Holds a reply in the place of the one that waited for the address.
+    fn replace(&mut self, address: Ipv4Addr, held: Held, fx: &mut Effects) {
+        if let Some(before) = self.take(address) {
+            drop_reply(before.pending, Silence::Superseded, fx);
+        }
+        self.insert(address, held);
     }
 
     fn insert(&mut self, address: Ipv4Addr, held: Held) {
-        self.take(address);
         match held.waits_for {
             WaitsFor::Write { sequence, .. } => {
                 self.by_write.insert((sequence, address));
@@ -228,9 +253,8 @@ impl Relationship {
 
     /// Promises an address to a client, by a right that it has; the reply leaves when it may.
     pub(crate) fn grant(&mut self, right: Right, wish: &Wish, pending: Box<Pending>, fx: &mut Effects) {
-        if right == Right::Ask && self.held.replace_asking(wish, &pending) {
-            return;
-        }
+        let pending = if right == Right::Ask { self.held.replace_asking(wish, pending, fx) } else { Some(pending) };
+        let Some(pending) = pending else { return };
         let now = fx.instant();
         let bounded = self.bounded(self.table.get(wish.address), &wish.client, wish.duration, fx);
         let wanted = now + wish.duration;
@@ -250,7 +274,7 @@ impl Relationship {
             if waits { WaitsFor::Taken { sequence } } else { WaitsFor::Write { sequence, full: expiry == wanted } }
         };
         let held = Held { client: wish.client.clone(), full: wish.duration, bounded, waits_for, until, pending };
-        self.held.insert(wish.address, held);
+        self.held.replace(wish.address, held, fx);
     }
 
     /// Records a lease that another server gave, by a right to its address. A home that is asked has nobody waiting.
@@ -270,19 +294,27 @@ impl Relationship {
     /// Ends a lease early: its client, or an operator, gave it up.
     pub(crate) fn end_lease(&mut self, address: Ipv4Addr, fx: &mut Effects) {
         if let Some(lease) = self.table.get(address).cloned() {
-            self.held.recheck(address, None);
+            self.held.recheck(address, None, fx);
             self.change(Lease { state: LeaseState::Ended, expiry: lease.expiry.min(fx.instant()), ..lease }, fx);
         }
     }
 
-    /// Its client found an address in use: nobody gets it for `time`.
-    pub(crate) fn decline_lease(&mut self, address: Ipv4Addr, time: Duration, fx: &mut Effects) {
-        if let Some(lease) = self.table.get(address).cloned() {
-            self.held.recheck(address, None);
-            let expiry = fx.instant() + time;
-            let potential_expiry = lease.potential_expiry.max(expiry);
-            self.change(Lease { state: LeaseState::Declined, expiry, potential_expiry, ..lease }, fx);
-        }
+    /// An address was found in use by the client that it was promised to, or when it was looked for on behalf of this
+    /// one: nobody gets it for `time`.
+    pub(crate) fn decline_lease(
+        &mut self,
+        address: Ipv4Addr,
+        client: &ClientId,
+        hardware: HardwareAddress,
+        time: Duration,
+        fx: &mut Effects,
+    ) {
+        let lease =
+            self.table.get(address).cloned().unwrap_or_else(|| LeaseTable::never_used(address, client, hardware));
+        self.held.recheck(address, None, fx);
+        let expiry = fx.instant() + time;
+        let potential_expiry = lease.potential_expiry.max(expiry);
+        self.change(Lease { state: LeaseState::Declined, expiry, potential_expiry, ..lease }, fx);
     }
 
     /// The partner's answer to an ask. One that was given up on is ended at once: its client was not told.
@@ -315,7 +347,8 @@ impl Relationship {
                 self.settle_persisted(fx);
             }
             None if given && !imported => self.end_lease(address, fx),
-            Some(_) | None => {}
+            Some(held) => drop_reply(held.pending, Silence::Changed, fx),
+            None => {}
         }
     }
 
@@ -357,16 +390,31 @@ impl Relationship {
                 WaitsFor::Taken { sequence } => {
                     self.held.insert(address, Held { waits_for: WaitsFor::Write { sequence, full: false }, ..held });
                 }
-                WaitsFor::Answer { .. } => self.table.release_offered(address),
+                WaitsFor::Answer { .. } => {
+                    self.table.release_offered(address);
+                    drop_reply(held.pending, Silence::PartnerSlow, fx);
+                }
+                // Not among those that wait for a time.
                 WaitsFor::Write { .. } => {}
             }
         }
         self.settle_persisted(fx);
     }
 
-    /// Drops every reply that waits.
-    pub(crate) fn drop_held(&mut self) {
-        self.held.clear().into_iter().for_each(|address| self.table.release_offered(address));
+    /// Drops every request that waits.
+    pub(crate) fn drop_held(&mut self, why: Silence, fx: &mut Effects) {
+        for (address, held) in std::mem::take(&mut self.held).by_address {
+            if let WaitsFor::Answer { .. } = held.waits_for {
+                self.table.release_offered(address);
+            }
+            drop_reply(held.pending, why, fx);
+        }
+        self.drop_probes(why, fx);
+    }
+
+    /// Drops the requests that wait for an address to be looked for.
+    pub(crate) fn drop_probes(&mut self, why: Silence, fx: &mut Effects) {
+        self.probes.drop_all().for_each(|pending| drop_reply(pending, why, fx));
     }
 
     /// The record of a lease that its client may believe in until `expiry`, or longer if it had a longer one.
@@ -424,6 +472,11 @@ impl Relationship {
         let acked = if fx.unconfirmed.is_zero() { acked(lease, client) } else { Instant::NEVER };
         (now + duration).min(acked.max(now) + self.settings.mclt)
     }
+}
+
+/// Counts what will not be answered.
+fn drop_reply(pending: Box<Pending>, why: Silence, fx: &mut Effects) {
+    fx.settled.push(Settled::Dropped { pending, why });
 }
 
 /// What the partner knows of this client's expiry.

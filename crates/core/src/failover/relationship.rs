@@ -5,11 +5,13 @@
 //! [`granting`](super::granting) for promises to clients, [`partner_down`](super::partner_down) for what may be given
 //! away without the partner, [`switchover`](super::switchover) for handing over on purpose.
 
-use super::granting::HeldReplies;
+use super::granting::{HeldReplies, Settled};
 use super::replication::{Exchange, Lag};
 use super::state::{Handover, Phase, Proof, Resume, Role, State};
 use crate::configuration::{FailoverSettings, IsolatedStart};
+use crate::dhcp::answer::Silence;
 use crate::dhcp::offers::Offers;
+use crate::dhcp::probes::Probes;
 use crate::effects::Effects;
 use crate::event::Code;
 use crate::id::{Epoch, NodeName, RelationshipName, Sequence, Slot};
@@ -19,7 +21,8 @@ use crate::message::Pulse;
 use crate::mutant::{Rule, holds};
 use crate::output::{CommandResult, StoredRecord};
 use crate::stored::{Embargo, RelationshipRecord};
-use crate::time::Instant;
+use crate::time::{Instant, Now, Wall};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A lease that is over by this much counts as over on both nodes, whatever the skew of their clocks.
@@ -52,6 +55,10 @@ pub struct Relationship {
     /// Until when a process that starts alone waits for the partner.
     pub(crate) startup_ends: Instant,
     pub(crate) started: Instant,
+    /// When the state was entered, by the wall clock: for people.
+    pub(crate) since: Wall,
+    /// How often this node became active, by reason.
+    pub(crate) promotions: BTreeMap<&'static str, u64>,
     /// Whether this process started since the last normal.
     pub(crate) restarted: bool,
     /// Whether this node has served without a break since the last normal.
@@ -71,6 +78,7 @@ pub struct Relationship {
     /// When the partner last refused an address of its home: it may hold back everything.
     pub(crate) ask_refused: Option<Instant>,
     pub(crate) offers: Offers,
+    pub(crate) probes: Probes,
     /// How far the leases at home have been looked through for those that partner-down sets free.
     pub(crate) sweep: Option<Over>,
     pub(crate) next_sweep: Instant,
@@ -105,7 +113,7 @@ pub struct ConflictReport {
     /// The lease whose client loses the address.
     pub lost: crate::lease::record::Lease,
     /// When it was found.
-    pub when: crate::time::Wall,
+    pub when: Wall,
     /// From what it followed.
     pub why: String,
 }
@@ -120,7 +128,7 @@ pub(crate) struct Beginning {
     pub(crate) longest_lease: Duration,
     pub(crate) record: Option<RelationshipRecord>,
     pub(crate) new_cluster: bool,
-    pub(crate) now: Instant,
+    pub(crate) now: Now,
 }
 
 impl Beginning {
@@ -142,7 +150,7 @@ impl Relationship {
             Some((Phase::PartnerDown, (proof, from))) => Resume::PartnerDown { proof, from },
             Some(_) | None => Resume::CommunicationsInterrupted,
         };
-        let startup_ends = now + settings.startup_timeout;
+        let startup_ends = now.instant + settings.startup_timeout;
         let mut relationship = Self {
             partner,
             is_primary,
@@ -161,7 +169,9 @@ impl Relationship {
             promoted_automatically: record.as_ref().is_some_and(|record| record.promoted_automatically),
             paused_until: record.as_ref().and_then(|record| record.paused_until),
             startup_ends,
-            started: now,
+            started: now.instant,
+            since: now.wall,
+            promotions: BTreeMap::new(),
             restarted: true,
             unbroken: false,
             gate: Sequence(0),
@@ -175,8 +185,9 @@ impl Relationship {
             held: HeldReplies::default(),
             ask_refused: None,
             offers: Offers::default(),
+            probes: Probes::default(),
             sweep: None,
-            next_sweep: now,
+            next_sweep: now.instant,
             fence_due: None,
             partner_seen: None,
             client_heard: None,
@@ -187,9 +198,9 @@ impl Relationship {
             name,
         };
         relationship.state = if relationship.partner.is_none() {
-            State::Normal { active: slot, since: now, handover: Handover::None }
+            State::Normal { active: slot, since: now.instant, handover: Handover::None }
         } else {
-            State::Startup { until: relationship.isolated_until(resume, now), resume }
+            State::Startup { until: relationship.isolated_until(resume, now.instant), resume }
         };
         relationship
     }
@@ -231,12 +242,13 @@ impl Relationship {
         if self.answers_clients() {
             self.served = true;
         } else if served {
-            self.stop_answering();
+            self.stop_answering(fx);
         }
         self.table.set_free_without_agreement(after == Phase::PartnerDown);
         self.persist(fx);
         self.gate = fx.last();
         if before != after {
+            self.since = fx.now.wall;
             fx.event(Code::StateChanged, Some((&self.name, self.epoch)), format!("{before} -> {after}"), why);
         }
         if before == Phase::Normal && after != Phase::Normal {
@@ -297,15 +309,21 @@ impl Relationship {
         self.promoted_automatically = !self.is_primary;
         let since = fx.instant();
         self.enter(State::CommunicationsInterrupted { role: Role::Active, since }, why, fx);
-        fx.event(Code::Promoted, Some((&self.name, self.epoch)), "this node is active now", why);
+        self.note_promotion("contact_lost", why, fx);
         if !self.settings.fence_command.is_empty() {
             self.fence_due = Some(since);
         }
     }
 
-    fn stop_answering(&mut self) {
+    /// Counts and tells that this node is active now.
+    pub(crate) fn note_promotion(&mut self, reason: &'static str, evidence: &str, fx: &mut Effects) {
+        *self.promotions.entry(reason).or_default() += 1;
+        self.event(Code::Promoted, "this node is active now", evidence, fx);
+    }
+
+    fn stop_answering(&mut self, fx: &mut Effects) {
         self.unbroken = false;
-        self.drop_held();
+        self.drop_held(Silence::Deactivated, fx);
         self.offers.drop_all().into_iter().for_each(|address| self.table.release_offered(address));
     }
 
@@ -329,6 +347,7 @@ impl Relationship {
         let now = fx.instant();
         self.settle_overdue(fx);
         self.offers.drop_overdue(now).into_iter().for_each(|address| self.table.release_offered(address));
+        fx.settled.extend(std::iter::from_fn(|| self.probes.take_quiet(now)).map(Settled::Quiet));
         match self.state {
             State::Startup { until: Some(until), resume } if until <= now => self.resume_alone(resume, fx),
             State::CommunicationsInterrupted { role: Role::Deactivated { until }, .. } if until <= now => {
@@ -382,6 +401,7 @@ impl Relationship {
             state,
             self.held.next_give_up(),
             self.offers.next_overdue(),
+            self.probes.next_quiet(),
             self.fence_due,
             self.embargo_end().map(|end| end + fx.unconfirmed),
             self.paused_until,

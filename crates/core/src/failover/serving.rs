@@ -4,17 +4,21 @@
 //! The functions that change a lease on a client's behalf are its methods and nobody else's: a standby cannot answer
 //! by mistake, and there is no question to forget.
 
-use super::granting::{Refusal, Right, Wish};
+use super::granting::{Refusal, Right, Settled, Wish};
 use super::partner_down::Giving;
 use super::relationship::Relationship;
 use super::state::Phase;
+use crate::configuration::Probe;
+use crate::dhcp::answer::Silence;
 use crate::dhcp::offers::Origin;
 use crate::dhcp::pending::Pending;
+use crate::dhcp::probes::{self, Started};
 use crate::effects::Effects;
 use crate::id::Slot;
-use crate::lease::record::{ClientId, Lease};
+use crate::lease::record::{ClientId, HardwareAddress, Lease};
 use crate::lease::table::{LeaseTable, PoolIndex};
 use crate::mutant::{Rule, holds};
+use crate::output::Probing;
 use crate::time::Instant;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -102,6 +106,42 @@ impl Serving<'_> {
         self.pair.table.hold_offered(address);
     }
 
+    /// Whether an address is looked for before this client is offered it: not if it is the client's own lease, as the
+    /// client itself might answer, and not a second time.
+    pub(crate) fn must_probe(&self, address: Ipv4Addr, client: &ClientId) -> bool {
+        let holds = |lease: &Lease| lease.client == *client && lease.is_live(self.fx.instant());
+        !self.pair.table.get(address).is_some_and(holds) && !self.pair.offers.is_quiet(client, address)
+    }
+
+    /// Has an address looked for, which is held for the client meanwhile. False if too many are.
+    pub(crate) fn probe(
+        &mut self,
+        how: Probe,
+        address: Ipv4Addr,
+        client: &ClientId,
+        tries: u8,
+        pending: Pending,
+    ) -> bool {
+        let now = self.fx.instant();
+        let link = pending.link;
+        match self.pair.probes.start(address, client, tries, pending, now) {
+            Started::New => {
+                self.fx.outputs.probes.push(Probing { link, address, how, deadline: now + probes::WAIT });
+                true
+            }
+            Started::Joined { instead_of } => {
+                self.fx.settled.push(Settled::Dropped { pending: instead_of, why: Silence::Superseded });
+                true
+            }
+            Started::Full => false,
+        }
+    }
+
+    /// Nobody answered for the address that is held for this client.
+    pub(crate) fn note_quiet(&mut self, client: &ClientId) {
+        self.pair.offers.note_quiet(client);
+    }
+
     /// A client chose another server.
     pub(crate) fn drop_offer(&mut self, client: &ClientId) -> bool {
         let dropped = self.pair.offers.drop_client(client);
@@ -134,9 +174,15 @@ impl Serving<'_> {
         self.pair.end_lease(address, self.fx);
     }
 
-    /// A client found its address in use: nobody gets it for `time`.
-    pub(crate) fn decline_lease(&mut self, address: Ipv4Addr, time: Duration) {
-        self.pair.decline_lease(address, time, self.fx);
+    /// An address was found in use by its client, or on behalf of one: nobody gets it for `time`.
+    pub(crate) fn decline_lease(
+        &mut self,
+        address: Ipv4Addr,
+        client: &ClientId,
+        hardware: HardwareAddress,
+        time: Duration,
+    ) {
+        self.pair.decline_lease(address, client, hardware, time, self.fx);
     }
 
     /// The leases of a client, those that end last first.

@@ -168,6 +168,10 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every one there is.
+    pub const ALL: [Self; 6] =
+        [Self::Startup, Self::Recover, Self::Normal, Self::CommunicationsInterrupted, Self::PartnerDown, Self::Leaving];
+
     /// As written everywhere.
     #[must_use]
     pub fn as_str(self) -> &'static str {

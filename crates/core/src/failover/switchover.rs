@@ -13,6 +13,7 @@
 use super::relationship::Relationship;
 use super::state::{Handover, LeavingStep, Phase, Proof, State};
 use crate::configuration::Failback;
+use crate::dhcp::answer::Silence;
 use crate::effects::Effects;
 use crate::event::Code;
 use crate::id::{Epoch, NodeName};
@@ -95,7 +96,7 @@ impl Relationship {
         self.unbroken = true;
         self.promoted_automatically = !self.is_primary && !by_operator;
         self.enter(State::Normal { active: self.slot, since, handover: Handover::None }, "the partner hands over", fx);
-        self.event(Code::Promoted, "this node is active now", "the partner handed over", fx);
+        self.note_promotion("switchover", "the partner handed over", fx);
         self.send(PairMessage::TookOver { epoch }, fx);
         self.answer_switchover(CommandResult::Done(format!("{}: this node is active now", self.name)), fx);
     }
@@ -280,7 +281,7 @@ impl Relationship {
         if let State::Leaving { until, was_active, step } = self.state
             && step != LeavingStep::Done
         {
-            self.drop_held();
+            self.drop_held(Silence::Deactivated, fx);
             self.state = State::Leaving { until, was_active, step: LeavingStep::Done };
             self.event(Code::Left, "this node has left", "a clean stop", fx);
         }

@@ -8,9 +8,8 @@ use super::replication::Sent;
 use super::state::{Handover, Role, State};
 use crate::effects::Effects;
 use crate::event::Code;
-use crate::id::Slot;
 use crate::lease::merge::{Merged, Merging, merge};
-use crate::lease::record::{HardwareAddress, Lease, LeaseRecord, LeaseState, Version};
+use crate::lease::record::{Lease, LeaseRecord, LeaseState, Version};
 use crate::lease::table::LeaseTable;
 use crate::message::PairMessage;
 use crate::mutant::{Rule, holds};
@@ -129,7 +128,7 @@ impl Relationship {
             we_were_partner_down: self.was_partner_down,
             they_were_partner_down: self.partner_hello.was_partner_down,
         };
-        let unknown = never_used(record);
+        let unknown = LeaseTable::never_used(record.address, &record.client, record.hardware);
         let mine = self.table.get(record.address).unwrap_or(&unknown);
         match merge(merging, mine, &theirs) {
             Merged::Unchanged | Merged::NotTaken => {}
@@ -149,7 +148,7 @@ impl Relationship {
     pub(super) fn replace(&mut self, lease: Lease, fx: &mut Effects) {
         let lease = fx.write_lease(&self.name, lease);
         let keeps_promise = lease.state == LeaseState::Bound;
-        self.held.recheck(lease.address, keeps_promise.then_some(&lease.client));
+        self.held.recheck(lease.address, keeps_promise.then_some(&lease.client), fx);
         self.table.put(lease);
     }
 
@@ -259,28 +258,6 @@ impl Relationship {
         let record = self.table.get(address).filter(|_| granted).map(|lease| lease.to_record(fx.instant()));
         self.send(PairMessage::Answer { number, address, record }, fx);
     }
-}
-
-/// The record of an address that was never used, to merge the partner's first one into.
-fn never_used(record: &LeaseRecord) -> Lease {
-    Lease {
-        address: record.address,
-        state: LeaseState::Free,
-        client: record.client.clone(),
-        hardware: HardwareAddress::new(0, &[]).unwrap_or(record.hardware),
-        hostname: Box::default(),
-        expiry: Instant::NEVER,
-        potential_expiry: Instant::NEVER,
-        acked_expiry: Instant::NEVER,
-        version: Version::default(),
-        epoch: crate::id::Epoch { number: 0, slot: home_slot(record.address) },
-        taken: true,
-        sequence: crate::id::Sequence(0),
-    }
-}
-
-fn home_slot(address: Ipv4Addr) -> Slot {
-    LeaseTable::home(address)
 }
 
 /// Whether what we hold covers what the partner sent: it may count on it.

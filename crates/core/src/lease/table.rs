@@ -3,9 +3,9 @@
 //! A lease changes in one place, [`LeaseTable::put`], which keeps the indexes in step.
 
 use super::free::FreeList;
-use super::record::{ClientId, Lease, LeaseState};
+use super::record::{ClientId, HardwareAddress, Lease, LeaseState, Version};
 use crate::configuration::{AddressRange, Configuration, Scope};
-use crate::id::{Sequence, Slot};
+use crate::id::{Epoch, Sequence, Slot};
 use crate::mutant::{Rule, holds};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,6 +133,25 @@ impl LeaseTable {
     #[must_use]
     pub fn is_home(&self, address: Ipv4Addr) -> bool {
         self.slot.is_none_or(|slot| slot == Self::home(address))
+    }
+
+    /// The record of an address that was never used, as it is before `client` has it.
+    #[must_use]
+    pub fn never_used(address: Ipv4Addr, client: &ClientId, hardware: HardwareAddress) -> Lease {
+        Lease {
+            address,
+            state: LeaseState::Free,
+            client: client.clone(),
+            hardware,
+            hostname: Box::default(),
+            expiry: Instant::NEVER,
+            potential_expiry: Instant::NEVER,
+            acked_expiry: Instant::NEVER,
+            version: Version::default(),
+            epoch: Epoch { number: 0, slot: Self::home(address) },
+            taken: true,
+            sequence: Sequence(0),
+        }
     }
 
     /// The record of an address; without one it is free and was never used.

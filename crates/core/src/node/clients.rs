@@ -1,6 +1,7 @@
 //! What a node hears from clients and relays, and what it says to them.
 
 use super::Node;
+use super::counters::Counters;
 use super::explain::Deed;
 use crate::dhcp::answer::{Decision, Floor, Silence};
 use crate::dhcp::encode::AnswerKind;
@@ -11,29 +12,29 @@ use crate::dhcp::reply::{Desk, Saying, Unsaid};
 use crate::dhcp::selection::{Sign, Unselected};
 use crate::failover::granting::Settled;
 use crate::input::{Link, Packet};
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use crate::lease::record::HardwareAddress;
+use crate::time::Instant;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// What was received, answered and passed over, by type and reason.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Counters {
-    /// Packets by type of message.
-    pub received: BTreeMap<&'static str, u64>,
-    /// Answers by type of message.
-    pub answered: BTreeMap<&'static str, u64>,
-    /// Packets that got no answer, by reason.
-    pub silent: BTreeMap<&'static str, u64>,
+/// How a message came in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) link: u32,
+    pub(super) source: SocketAddrV4,
+    pub(super) destination: Ipv4Addr,
+    pub(super) received: Instant,
 }
 
-impl Counters {
-    fn count(of: &mut BTreeMap<&'static str, u64>, label: &'static str) {
-        *of.entry(label).or_default() += 1;
+impl Arrival {
+    fn of(packet: &Packet) -> Self {
+        Self { link: packet.link, source: packet.source, destination: packet.destination, received: packet.received }
     }
 }
 
 impl Node {
     /// Counts packets that the driver dropped because more came than could be answered.
     pub fn pass_over(&mut self, packets: u64) {
+        *self.counters.received.entry("unread").or_default() += packets;
         *self.counters.silent.entry(Silence::Overload.as_str()).or_default() += packets;
     }
 
@@ -41,8 +42,8 @@ impl Node {
         let answered = match self.read(&packet) {
             Ok(query) => {
                 let (hardware, message) = (query.hardware, query.kind.as_str());
-                let answered = self.answer_query(query, &packet);
-                self.deeds.note(Deed { hardware, at: self.fx.instant(), message, silence: answered.err() });
+                let answered = self.answer_query(query, Arrival::of(&packet), 0);
+                self.note_deed(hardware, message, answered.err());
                 answered
             }
             Err(reason) => Err(reason),
@@ -50,6 +51,15 @@ impl Node {
         if let Err(reason) = answered {
             Counters::count(&mut self.counters.silent, reason);
         }
+    }
+
+    pub(super) fn note_deed(
+        &mut self,
+        hardware: HardwareAddress,
+        message: &'static str,
+        silence: Option<&'static str>,
+    ) {
+        self.deeds.note(Deed { hardware, at: self.fx.instant(), message, silence });
     }
 
     /// What the client asks, or the reason of silence.
@@ -64,19 +74,20 @@ impl Node {
         query.map_err(Malformed::as_str)
     }
 
-    /// The reason of silence, if there is one.
-    fn answer_query(&mut self, query: Query, packet: &Packet) -> Result<(), &'static str> {
-        let Some(link) = self.links.get(&packet.link) else { return Err(Silence::NoAddress.as_str()) };
-        let delivery = Delivery::of(packet.destination, link);
-        let source = *packet.source.ip();
+    /// The reason of silence, if there is one. `tries` counts the addresses that were looked for on its behalf already.
+    pub(super) fn answer_query(&mut self, query: Query, arrival: Arrival, tries: u8) -> Result<(), &'static str> {
+        let Some(link) = self.links.get(&arrival.link) else { return Err(Silence::NoAddress.as_str()) };
+        let delivery = Delivery::of(arrival.destination, link);
+        let source = *arrival.source.ip();
         let selection = self.selector.select(&self.configuration, &query, source, delivery, link);
         let selection = selection.map_err(Unselected::as_str)?;
         let scopes = selection.scopes.to_vec();
         let pending = Pending {
             query,
-            link: packet.link,
-            source: packet.source,
-            destination: packet.destination,
+            link: arrival.link,
+            source: arrival.source,
+            destination: arrival.destination,
+            received: arrival.received,
             delivery,
             relay: selection.relay,
             subnet_selected: selection.sign == Sign::SubnetSelection,
@@ -84,20 +95,26 @@ impl Node {
             rapid_commit: false,
         };
         self.note_client(&scopes);
-        let (names_us, names_partner) = self.whom_it_names(&pending, &scopes);
-        let mut floor = Floor {
+        let named = self.whom_it_names(&pending, &scopes);
+        let decision = self.floor(&scopes, named, tries).answer(&pending);
+        self.act(decision, pending)
+    }
+
+    /// Where answers are decided, for the clients of these scopes; `named` says whether option 54 names this node, and
+    /// whether it names its partner.
+    pub(super) fn floor<'a>(&'a mut self, scopes: &'a [usize], named: (bool, bool), tries: u8) -> Floor<'a> {
+        Floor {
             configuration: &self.configuration,
             reservations: &self.reservations,
             owners: &self.owners,
             relationships: &mut self.relationships,
             fx: &mut self.fx,
-            scopes: &scopes,
-            names_us,
-            names_partner,
+            scopes,
+            names_us: named.0,
+            names_partner: named.1,
             limits: &mut self.limits,
-        };
-        let decision = floor.answer(&pending);
-        self.act(decision, pending)
+            tries,
+        }
     }
 
     fn note_client(&mut self, scopes: &[usize]) {
@@ -140,7 +157,7 @@ impl Node {
                 let saying = Saying { kind: AnswerKind::Ack, address: Ipv4Addr::UNSPECIFIED, lease: None, why: "" };
                 self.say(&Pending { scope, ..pending }, saying)
             }
-            Decision::Granting => Ok(()),
+            Decision::Granting | Decision::Probing => Ok(()),
             Decision::Done => {
                 Counters::count(&mut self.counters.answered, "none_needed");
                 Ok(())
@@ -149,22 +166,31 @@ impl Node {
         }
     }
 
-    /// Replies that waited and may leave now.
+    /// Replies that waited and may leave now, and those that never will.
     pub(super) fn reply_settled(&mut self) {
-        for settled in std::mem::take(&mut self.fx.settled) {
-            let said = match settled {
-                Settled::Granted { address, lease, pending } => {
-                    self.say(&pending, Saying { kind: AnswerKind::Ack, address, lease: Some(lease), why: "" })
+        while !self.fx.settled.is_empty() {
+            for settled in std::mem::take(&mut self.fx.settled) {
+                let (hardware, message) = settled.from();
+                if let Err(reason) = self.conclude(settled) {
+                    Counters::count(&mut self.counters.silent, reason);
+                    self.note_deed(hardware, message, Some(reason));
                 }
-                // That the home does not give an address is no evidence against a client that says it has it.
-                Settled::Refused { pending } if pending.query.server_identifier.is_none() => {
-                    Err(Silence::UnknownClient.as_str())
-                }
-                Settled::Refused { pending } => self.refuse(&pending, "the address is no longer free"),
-            };
-            if let Err(reason) = said {
-                Counters::count(&mut self.counters.silent, reason);
             }
+        }
+    }
+
+    fn conclude(&mut self, settled: Settled) -> Result<(), &'static str> {
+        match settled {
+            Settled::Granted { address, lease, pending } => {
+                self.say(&pending, Saying { kind: AnswerKind::Ack, address, lease: Some(lease), why: "" })
+            }
+            // That the home does not give an address is no evidence against a client that says it has it.
+            Settled::Refused { pending } if pending.query.server_identifier.is_none() => {
+                Err(Silence::UnknownClient.as_str())
+            }
+            Settled::Refused { pending } => self.refuse(&pending, "the address is no longer free"),
+            Settled::Quiet(probing) => self.nobody_answered(probing),
+            Settled::Dropped { why, .. } => Err(why.as_str()),
         }
     }
 
@@ -190,6 +216,8 @@ impl Node {
         })?;
         self.fx.outputs.replies.push(reply);
         Counters::count(&mut self.counters.answered, saying.kind.as_str());
+        let took = self.fx.instant().since(pending.received);
+        self.counters.exchanges.entry(pending.query.kind.as_str()).or_default().add(took);
         Ok(())
     }
 

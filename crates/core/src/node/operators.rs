@@ -2,6 +2,7 @@
 
 use super::Node;
 use crate::configuration::Configuration;
+use crate::dhcp::answer::Silence;
 use crate::dhcp::reservation::Reservations;
 use crate::dhcp::selection::Selector;
 use crate::event::Code;
@@ -143,6 +144,7 @@ impl Node {
             pair.settings = beginning.settings;
             pair.longest_lease = pair.longest_lease.max(beginning.longest_lease);
             pair.offers.drop_all();
+            pair.drop_probes(Silence::Superseded, &mut self.fx);
             let slot = pair.partner.as_ref().map(|_| pair.slot);
             pair.table.reconfigure(slot, &configuration, &positions);
         }

@@ -1,6 +1,7 @@
 //! What a node hears from other nodes.
 
 use super::Node;
+use crate::dhcp::answer::Silence;
 use crate::event::Code;
 use crate::failover::state::Phase;
 use crate::id::{NodeName, Session};
@@ -241,7 +242,7 @@ impl Node {
             };
             let left = PairMessage::Left(Phase::CommunicationsInterrupted);
             self.fx.send_now(&partner, exchange.session, PeerMessage::Pair(relationship.name.clone(), left));
-            relationship.drop_held();
+            relationship.drop_held(Silence::Deactivated, &mut self.fx);
         }
     }
 }

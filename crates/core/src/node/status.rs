@@ -5,7 +5,7 @@ use crate::failover::relationship::{ConflictReport, Relationship};
 use crate::failover::state::{Phase, Proof};
 use crate::id::{Epoch, NodeName, RelationshipName, Revision, ScopeName, Slot};
 use crate::lease::table::{Counts, PoolIndex};
-use crate::time::Instant;
+use crate::time::{Instant, Wall};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub struct RelationshipStatus {
     pub phase: Phase,
     /// Whether this node answers clients.
     pub active: bool,
+    /// When this state was entered, by this node's wall clock.
+    pub since: Wall,
     /// Who answers, as far as this node knows.
     pub active_node: Option<NodeName>,
     /// The epoch, and the node that took it.
@@ -52,6 +54,8 @@ pub struct RelationshipStatus {
     pub embargo: Option<Duration>,
     /// For how long automatic promotion is still held back.
     pub paused: Option<Duration>,
+    /// What would happen if the active node died now; a sentence.
+    pub if_active_dies: String,
     /// The other node.
     pub partner: PartnerStatus,
 }
@@ -152,6 +156,14 @@ impl Node {
         (scope, home.filter(|_| pair.partner.is_some()))
     }
 
+    /// The node that may give an address away alone; `None` if there is no partner, or no such address.
+    #[must_use]
+    pub fn home_of(&self, address: Ipv4Addr) -> Option<&NodeName> {
+        let pair = &self.relationships[(*self.owners.get(self.selector.scope_of(address)?)?)?];
+        let partner = pair.partner.as_ref()?;
+        Some(if pair.table.is_home(address) { &self.identity.node } else { partner })
+    }
+
     fn todo(&self) -> Option<String> {
         if !self.fx.store_works {
             return Some("the store takes no writes: free its disk; nobody is served from here meanwhile".into());
@@ -186,6 +198,7 @@ impl Node {
             name: pair.name.clone(),
             phase: pair.state.phase(),
             active,
+            since: pair.since,
             active_node: if active {
                 Some(self.identity.node.clone())
             } else {
@@ -197,7 +210,8 @@ impl Node {
             must_hear_partner: pair.must_hear_partner,
             lost: pair.lost,
             embargo: left(pair.embargo_end()),
-            paused: left(pair.paused_until),
+            paused: left(pair.paused_until.filter(|&until| until > now)),
+            if_active_dies: self.if_active_dies(pair, &partner),
             partner: PartnerStatus {
                 node: partner.clone(),
                 phase: pair.partner_pulse.as_ref().map(|(_, pulse)| pulse.phase),
@@ -210,6 +224,33 @@ impl Node {
                 seen_serving: pair.partner_is_seen(&self.fx),
             },
         })
+    }
+
+    fn if_active_dies(&self, pair: &Relationship, partner: &NodeName) -> String {
+        let me = &self.identity.node;
+        let timeout = pair.settings.heartbeat_timeout.as_millis();
+        let serves = pair.is_serving(&self.fx);
+        let heir = if serves { partner } else { me };
+        if !pair.is_connected() {
+            return if serves {
+                format!("nobody is left: {partner} is not heard")
+            } else {
+                format!("nobody is known to be active, and {partner} is not heard")
+            };
+        }
+        if pair.state.phase() != Phase::Normal {
+            return format!("{heir} may not take over: the two nodes are not in step");
+        }
+        if let Some(until) = pair.paused_until.filter(|&until| until > self.fx.instant()) {
+            let left = until.since(self.fx.instant()).as_secs();
+            return format!("nobody takes over for {left} s: promotion is paused; `standfast resume` ends that");
+        }
+        let lag = pair.table.untaken_len();
+        let known = match (serves, lag) {
+            (true, 1..) => format!("; it has yet to take {lag} records, whose clients it learns of when they renew"),
+            (true, 0) | (false, _) => String::new(),
+        };
+        format!("{heir} takes over within {timeout} ms{known}")
     }
 
     fn scope_statuses(&self) -> Vec<ScopeStatus> {

@@ -5,16 +5,27 @@ use standfast_rpc::tls::Role;
 use std::fmt;
 use tonic::{Request, Status};
 
+/// The metadata of a request that says why it is made.
+const REASON: &str = "standfast-reason-bin";
+/// Bytes of a reason that are kept.
+const MAX_REASON: usize = 500;
+
 /// Whose command it is, for the log.
 #[derive(Clone, Debug)]
-pub(super) struct Who(Caller);
+pub(super) struct Who {
+    caller: Caller,
+    /// Why they say they do it.
+    reason: Option<String>,
+}
 
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.caller {
             Caller::Certificate(identity) => f.write_str(&identity.name),
-            Caller::Local => f.write_str("the admin socket"),
-        }
+            Caller::Local(Some(user)) => write!(f, "user {user} at the admin socket"),
+            Caller::Local(None) => f.write_str("someone at the admin socket"),
+        }?;
+        self.reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))
     }
 }
 
@@ -41,7 +52,14 @@ pub(super) fn may_change<T>(request: &Request<T>) -> Result<Who, Status> {
         let (name, role) = (&identity.name, identity.role);
         return Err(Status::permission_denied(format!("the certificate `{name}` is a {role}'s, not an operator's")));
     }
-    Ok(Who(caller))
+    Ok(Who { caller, reason: reason(request) })
+}
+
+/// What an operator says, made harmless for whoever reads it.
+fn reason<T>(request: &Request<T>) -> Option<String> {
+    let bytes = request.metadata().get_bin(REASON)?.to_bytes().ok()?;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_REASON)]).into_owned();
+    Some(text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect())
 }
 
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
@@ -70,7 +88,7 @@ mod tests {
     #[test]
     fn a_viewer_looks_an_operator_changes_a_peer_does_neither() {
         let may = |request: &Request<()>| (may_look(request).is_ok(), may_change(request).is_ok());
-        assert_eq!(may(&request(Some(Caller::Local))), (true, true));
+        assert_eq!(may(&request(Some(Caller::Local(Some(0))))), (true, true));
         assert_eq!(may(&with(Role::Operator)), (true, true));
         assert_eq!(may(&with(Role::Viewer)), (true, false));
         assert_eq!(may(&with(Role::Peer)), (false, false));
@@ -80,7 +98,13 @@ mod tests {
     #[test]
     fn commands_are_logged_with_their_owner() {
         assert_eq!(may_change(&with(Role::Operator)).unwrap().to_string(), "alice");
-        assert_eq!(may_change(&request(Some(Caller::Local))).unwrap().to_string(), "the admin socket");
+        assert_eq!(
+            may_change(&request(Some(Caller::Local(Some(0))))).unwrap().to_string(),
+            "user 0 at the admin socket"
+        );
+        let mut request = with(Role::Operator);
+        request.metadata_mut().insert_bin(REASON, tonic::metadata::MetadataValue::from_bytes("new\ndisk".as_bytes()));
+        assert_eq!(may_change(&request).unwrap().to_string(), "alice: new disk");
         let refusal = may_change(&with(Role::Viewer)).unwrap_err();
         assert_eq!(refusal.message(), "the certificate `alice` is a viewer's, not an operator's");
     }

@@ -4,6 +4,7 @@
 //! is done here, on other threads.
 
 mod access;
+mod doctor;
 mod leases;
 mod service;
 mod socket;
@@ -11,5 +12,6 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+pub use doctor::House;
 pub use service::{AdminServer, routes};
 pub use socket::{SocketError, bind, serve};

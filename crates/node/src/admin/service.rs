@@ -1,19 +1,23 @@
 //! The services: who may ask what, and how answers become messages.
 
 use super::access::{Who, may_change, may_look};
+use super::doctor::{Facts, House};
 use super::leases::{LeasePage, LeaseQuery, PlacedLease, page};
 use crate::events::{EventLog, Happened};
 use crate::handle::{NodeHandle, Unavailable};
+use standfast_core::event::{Code, Event};
 use standfast_core::failover::relationship::ConflictReport;
 use standfast_core::id::RelationshipName;
 use standfast_core::input::Command;
-use standfast_core::node::Node;
+use standfast_core::node::{Explanation, Node, Subject};
+use standfast_core::output::CommandResult;
 use standfast_core::time::Now;
 use standfast_rpc::convert::{self, DecodeError};
 use standfast_rpc::proto::admin_service_server::{AdminService, AdminServiceServer};
 use standfast_rpc::proto::{self, DESCRIPTORS};
 use std::net::Ipv4Addr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::Stream;
@@ -29,6 +33,8 @@ const FASTEST_WATCH: Duration = Duration::from_millis(100);
 const HEALTH_EVERY: Duration = Duration::from_millis(500);
 /// A switchover takes a heartbeat timeout at most, everything else one turn of the serving loop.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+/// Deeds that an explanation shows.
+const DEEDS: usize = 20;
 /// Requests are small.
 const MAX_REQUEST: usize = 64 << 10;
 
@@ -36,10 +42,11 @@ const MAX_REQUEST: usize = 64 << 10;
 ///
 /// Must be called within a runtime, which keeps the health of each relationship up to date.
 #[must_use]
-pub fn routes(node: NodeHandle, events: EventLog) -> Routes {
+pub fn routes(node: NodeHandle, events: EventLog, house: House) -> Routes {
     let (reporter, health) = tonic_health::server::health_reporter();
     tokio::spawn(report_health(reporter, node.clone()));
-    let service = AdminServiceServer::new(AdminServer { node, events }).max_decoding_message_size(MAX_REQUEST);
+    let service = AdminServiceServer::new(AdminServer { node, events, house: Arc::new(house) })
+        .max_decoding_message_size(MAX_REQUEST);
     let routes = Routes::new(service).add_service(health);
     let reflection = tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
     match reflection.build_v1() {
@@ -71,14 +78,26 @@ async fn report_health(reporter: HealthReporter, node: NodeHandle) {
 pub struct AdminServer {
     node: NodeHandle,
     events: EventLog,
+    house: Arc<House>,
 }
 
 impl AdminServer {
     async fn command(&self, who: Who, command: Result<Command, DecodeError>) -> Result<proto::CommandResult, Refusal> {
         let command = command.map_err(|error| Refusal::invalid_argument(error.to_string()))?;
-        tracing::info!(%who, ?command, "an operator's command");
+        let asked = in_words(&command);
         let result = in_time(self.node.command(command)).await?;
-        tracing::info!(%who, ?result, "what became of it");
+        self.events.add(Event {
+            code: Code::OperatorActed,
+            relationship: None,
+            epoch: None,
+            what: asked,
+            evidence: match &result {
+                CommandResult::Done(text) => format!("done: {text}"),
+                CommandResult::Refused(text) => format!("refused: {text}"),
+                CommandResult::Failed(text) => format!("failed: {text}"),
+            },
+            cause: who.to_string(),
+        });
         Ok(convert::result_to_proto(result))
     }
 
@@ -88,6 +107,34 @@ impl AdminServer {
 
     async fn status(&self) -> Result<proto::Status, Refusal> {
         Ok(convert::status_to_proto(self.look(|node, _| node.status()).await?))
+    }
+}
+
+/// What an operator asks for, for the event log.
+fn in_words(command: &Command) -> String {
+    let of = |relationship: &Option<RelationshipName>| {
+        relationship.as_ref().map_or_else(|| "all relationships".to_owned(), ToString::to_string)
+    };
+    match command {
+        Command::Switchover { relationship, to: Some(node) } => format!("switchover of {relationship} to {node}"),
+        Command::Switchover { relationship, to: None } => format!("switchover of {relationship}"),
+        Command::PartnerDown { node, relationship, off_since, despite_evidence } => {
+            let since = off_since.map(|since| format!(", off since {} ms after 1970", since.0)).unwrap_or_default();
+            let despite = if *despite_evidence { ", against evidence" } else { "" };
+            format!("partner-down of {node} in {}{since}{despite}", of(relationship))
+        }
+        Command::AcceptRisk { relationship } => format!("end of the embargo of {relationship}, at the operator's risk"),
+        Command::Init => "declaration that the cluster is new".to_owned(),
+        Command::Pause { relationship, duration } if duration.is_zero() => {
+            format!("end of the pause of {}", of(relationship))
+        }
+        Command::Pause { relationship, duration } => {
+            format!("pause of promotion in {} for {} s", of(relationship), duration.as_secs())
+        }
+        Command::Release { address } => format!("release of the lease of {address}"),
+        Command::Configure(configuration) => format!("revision {} of the configuration", configuration.revision.number),
+        Command::Import(leases) => format!("import of {} leases", leases.len()),
+        Command::Leave => "clean stop".to_owned(),
     }
 }
 
@@ -261,6 +308,48 @@ impl AdminService for AdminServer {
         let who = may_change(&request)?;
         let result = self.command(who, convert::command::import(request.into_inner())).await?;
         Ok(Response::new(proto::ImportLeasesResponse { result: Some(result) }))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<proto::ExplainRequest>,
+    ) -> Result<Response<proto::ExplainResponse>, Refusal> {
+        may_look(&request)?;
+        let proto::ExplainRequest { subject, scope } = request.into_inner();
+        let subject = convert::subject(subject).map_err(|error| Refusal::invalid_argument(error.to_string()))?;
+        Ok(Response::new(self.look(move |node, now| explain(node, now, &subject, &scope)).await?))
+    }
+
+    async fn diagnose(
+        &self,
+        request: Request<proto::DiagnoseRequest>,
+    ) -> Result<Response<proto::DiagnoseResponse>, Refusal> {
+        may_look(&request)?;
+        let (node, facts) = self.look(|node, now| (node.name().to_string(), Facts::of(node, now))).await?;
+        Ok(Response::new(proto::DiagnoseResponse { node, checks: self.house.examine(&facts) }))
+    }
+}
+
+/// What would be answered and why, and what was done last.
+fn explain(node: &Node, now: Now, subject: &Subject, scope: &str) -> proto::ExplainResponse {
+    let mut explanations = node.explain(subject);
+    explanations.retain(|explanation| scope.is_empty() || explanation.scope.as_str() == scope);
+    let shown = match subject {
+        Subject::Hardware(hardware) => Some(*hardware),
+        Subject::Address(_) | Subject::ClientId(_) => {
+            explanations.iter().find_map(|explanation| Some(explanation.lease.as_ref()?.hardware))
+        }
+    };
+    let deeds = shown.into_iter().flat_map(|hardware| node.deeds(hardware)).take(DEEDS);
+    let view = |explanation: &Explanation| {
+        let lease = explanation.lease.as_ref();
+        let home = lease.and_then(|lease| node.home_of(lease.address));
+        convert::explanation_view(explanation, home, now)
+    };
+    proto::ExplainResponse {
+        node: node.name().to_string(),
+        explanations: explanations.iter().map(view).collect(),
+        deeds: deeds.map(|deed| convert::deed_view(deed, now)).collect(),
     }
 }
 

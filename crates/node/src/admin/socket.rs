@@ -56,7 +56,13 @@ pub async fn serve(
     routes: Routes,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let local = |stream: io::Result<UnixStream>| stream.map(|stream| Connection::new(stream, Caller::Local));
+    let local = |stream: io::Result<UnixStream>| {
+        let user = |stream: &UnixStream| stream.peer_cred().ok().map(|credentials| credentials.uid());
+        stream.map(|stream| {
+            let caller = Caller::Local(user(&stream));
+            Connection::new(stream, caller)
+        })
+    };
     let incoming = UnixListenerStream::new(listener).map(local);
     port::server().add_routes(routes).serve_with_incoming_shutdown(incoming, shutdown).await
 }

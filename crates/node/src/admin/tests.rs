@@ -94,7 +94,7 @@ async fn an_operator_looks_commands_and_listens() {
     let events = EventLog::default();
     let listener = bind(&path).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-    let routes = routes(run_node(), events.clone());
+    let routes = routes(run_node(), events.clone(), House::empty(dir.path()));
     tokio::spawn(serve(listener, routes, std::future::pending()));
     let channel = connect(&path).await;
     let mut operator = AdminServiceClient::new(channel.clone());
@@ -127,13 +127,22 @@ async fn an_operator_looks_commands_and_listens() {
         epoch: None,
         what: what.to_owned(),
         evidence: String::new(),
+        cause: String::new(),
     };
     events.add(event("first"));
     let mut heard = operator.watch_events(proto::WatchEventsRequest { follow: true }).await.unwrap().into_inner();
     events.add(event("second"));
-    for what in ["first", "second"] {
-        assert_eq!(heard.message().await.unwrap().unwrap().event.unwrap().what, what);
-    }
+    let heard: Vec<_> = {
+        let mut all = Vec::new();
+        while all.len() < 4 {
+            all.push(heard.message().await.unwrap().unwrap().event.unwrap());
+        }
+        all
+    };
+    let user = format!("user {} at the admin socket", nix::unistd::Uid::current());
+    assert_eq!((heard[0].what.as_str(), &heard[0].cause), ("declaration that the cluster is new", &user));
+    assert!(heard[0].evidence.starts_with("done") && heard[1].evidence.starts_with("refused"));
+    assert_eq!([heard[2].what.as_str(), heard[3].what.as_str()], ["first", "second"]);
 
     // Health is looked at by a task of its own: until it has, the relationship is not known.
     let mut health = HealthClient::new(channel);
@@ -146,6 +155,24 @@ async fn an_operator_looks_commands_and_listens() {
         tokio::task::yield_now().await;
     };
     assert_eq!(serving, ServingStatus::NotServing);
+}
+
+#[tokio::test]
+async fn an_operator_has_the_node_explain_itself_and_looks_it_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("admin.sock");
+    let listener = bind(&path).unwrap();
+    let routes = routes(run_node(), EventLog::default(), House::empty(dir.path()));
+    tokio::spawn(serve(listener, routes, std::future::pending()));
+    let mut operator = AdminServiceClient::new(connect(&path).await);
+    let of_address = proto::explain_request::Subject::Address(0x0a14_0032);
+    let request = proto::ExplainRequest { subject: Some(of_address), scope: String::new() };
+    let explained = operator.explain(request).await.unwrap().into_inner();
+    assert_eq!(explained.explanations[0].would, "silence: the scope is deactivated here (startup)");
+    assert!(operator.explain(proto::ExplainRequest::default()).await.is_err());
+    let checks = operator.diagnose(proto::DiagnoseRequest {}).await.unwrap().into_inner().checks;
+    let partner = checks.iter().find(|check| check.name == "partner").unwrap();
+    assert_eq!(partner.verdict(), proto::Verdict::Fail);
 }
 
 #[tokio::test]

@@ -203,7 +203,10 @@ impl Space {
 }
 
 /// The space around `dir`.
-pub(super) fn space(dir: &Path) -> Result<Space, StoreError> {
+///
+/// # Errors
+/// The folder cannot be looked at.
+pub fn space(dir: &Path) -> Result<Space, StoreError> {
     let stat = statvfs(dir).map_err(|errno| StoreError::io(dir, "measure the space around", dir, errno.into()))?;
     let fragment = stat.fragment_size();
     Ok(Space { free: stat.blocks_available() * fragment, total: stat.blocks() * fragment })

@@ -63,13 +63,13 @@ fn length(bytes: usize) -> u16 {
 }
 
 /// Adds `bytes`, as big-endian words padded with a zero, to a running sum (RFC 1071).
-fn sum(so_far: u64, bytes: &[u8]) -> u64 {
+pub(super) fn sum(so_far: u64, bytes: &[u8]) -> u64 {
     let words = bytes.chunks_exact(2);
     let last = words.remainder().first().map_or(0, |byte| u64::from(*byte) << 8);
     words.fold(so_far + last, |sum, word| sum + u64::from(u16::from_be_bytes([word[0], word[1]])))
 }
 
-fn finish(mut sum: u64) -> u16 {
+pub(super) fn finish(mut sum: u64) -> u16 {
     while sum > 0xffff {
         sum = (sum >> 16) + (sum & 0xffff);
     }

@@ -1,12 +1,14 @@
 //! One client link: its sockets, opened with the errors that an operator can act on.
 
+use super::ear::{Ear, Heard, arp_probe};
 use super::error::UdpError;
 use super::holder::holder_of;
 use super::inbox::{Datagram, Inbox};
 use super::interface::Interface;
 use super::outbox::{Outbox, Sent};
+use super::poller::Poller;
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, bind, setsockopt, socket, sockopt};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, bind, send, setsockopt, socket, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use standfast_core::output::Reply;
 use std::io;
@@ -19,6 +21,9 @@ const SERVER_PORT: u16 = 67;
 const RECEIVE_BUFFER: usize = 8 << 20;
 const SEND_BUFFER: usize = 4 << 20;
 
+/// Set in the number under which a poller tells of what was overheard. There are never so many links.
+const OVERHEARD: u32 = 1 << 30;
+
 /// A client link, open.
 #[derive(Debug)]
 pub struct Link {
@@ -28,7 +33,7 @@ pub struct Link {
 
 #[derive(Debug)]
 enum Place {
-    Interface { interface: Interface, frames: OwnedFd },
+    Interface { interface: Interface, frames: OwnedFd, ear: Ear },
     Address(SocketAddrV4),
 }
 
@@ -39,7 +44,8 @@ impl Link {
         let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, SERVER_PORT);
         let socket = open_socket(address, Some(&interface))?;
         let frames = open_frames(&interface)?;
-        Ok(Self { socket, place: Place::Interface { interface, frames } })
+        let ear = Ear::open(&interface)?;
+        Ok(Self { socket, place: Place::Interface { interface, frames, ear } })
     }
 
     /// Listens on `address` for relays: needs no privilege above port 1023, and sends no frames.
@@ -99,6 +105,51 @@ impl Link {
         inbox.take(self.socket.as_raw_fd(), each)
     }
 
+    /// Has `poller` tell of this link: under `number` when requests have arrived, and under another number when
+    /// something was overheard; see [`Link::overheard`].
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub fn watch(&self, poller: &Poller, number: u32) -> io::Result<()> {
+        poller.add(self, number)?;
+        match &self.place {
+            Place::Interface { ear, .. } => ear.watch(poller, number | OVERHEARD),
+            Place::Address(_) => Ok(()),
+        }
+    }
+
+    /// The link on which something was overheard, if it is that which a poller tells of under `number`.
+    #[must_use]
+    pub fn overheard(number: u32) -> Option<u32> {
+        (number & OVERHEARD != 0).then_some(number & !OVERHEARD)
+    }
+
+    /// Hands what was overheard to `each`, without waiting.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub fn overhear(&self, each: impl FnMut(Heard)) -> io::Result<()> {
+        match &self.place {
+            Place::Interface { ear, .. } => ear.listen(each),
+            Place::Address(_) => Ok(()),
+        }
+    }
+
+    /// Asks on the link whether somebody uses `address`; the answer is overheard. Clients of a plain listener are on
+    /// no link.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub fn arp(&self, address: Ipv4Addr) -> io::Result<()> {
+        match &self.place {
+            Place::Interface { interface, frames, .. } => {
+                let probe = arp_probe(interface.hardware, address);
+                Ok(send(frames.as_raw_fd(), &probe, MsgFlags::MSG_DONTWAIT).map(|_| ())?)
+            }
+            Place::Address(_) => Ok(()),
+        }
+    }
+
     /// Sends replies, all of which are for this link, without waiting.
     pub fn send(&self, outbox: &mut Outbox, replies: &[Reply]) -> Sent {
         self.send_where(outbox, replies, |_| true)
@@ -110,7 +161,7 @@ impl Link {
         let mut outcome = Sent::default();
         let socket = self.socket.as_raw_fd();
         match &self.place {
-            Place::Interface { interface, frames } => {
+            Place::Interface { interface, frames, .. } => {
                 outbox.send_frames(frames.as_raw_fd(), interface.hardware, replies, &wanted, &mut outcome);
                 // A server identifier need not be an address of this machine; the kernel sends from no other.
                 let is_ours = |address| interface.addresses.iter().any(|(ours, _)| *ours == address);

@@ -8,20 +8,25 @@
 //! The socket stays open while a node is deactivated, so that the kernel never tells a client that nobody is there.
 //! Nothing in here decides anything.
 
+mod ear;
 mod error;
+mod filter;
 mod frame;
 mod holder;
 mod inbox;
 mod interface;
 mod link;
 mod outbox;
+mod pinger;
 mod poller;
 
+pub use ear::Heard;
 pub use error::UdpError;
 pub use inbox::{Datagram, Inbox};
 pub use interface::Interface;
 pub use link::{Change, Link};
 pub use outbox::{Outbox, Sent};
+pub use pinger::Pinger;
 pub use poller::{Poller, Ready, Waker};
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! What operators ask, and what they are shown.
 
 use super::vocabulary::{client_id, hardware, name, phase_to_proto, proof_to_proto, state_to_proto};
-use super::{DecodeError, at_most, decode_all};
+use super::{DecodeError, at_most, decode_all, required};
 use crate::proto;
 use standfast_core::event::{Event, Severity};
 use standfast_core::failover::relationship::ConflictReport;
 use standfast_core::id::{NodeName, ScopeName};
 use standfast_core::input::{Command, ImportedLease};
-use standfast_core::lease::record::Lease;
-use standfast_core::node::{PartnerStatus, RelationshipStatus, ScopeState, ScopeStatus, Status};
+use standfast_core::lease::record::{ClientId, Lease};
+use standfast_core::node::{
+    Deed, Explanation, PartnerStatus, RelationshipStatus, ScopeState, ScopeStatus, Status, Subject,
+};
 use standfast_core::output::CommandResult;
 use standfast_core::time::{Now, Wall};
 use std::net::Ipv4Addr;
@@ -121,13 +123,14 @@ fn relationship_status(status: RelationshipStatus) -> proto::RelationshipStatus 
         role: role.into(),
         active_node: status.active_node.map(|node| node.to_string()).unwrap_or_default(),
         epoch: Some(proto::NamedEpoch { number: status.epoch.number, node: status.epoch_node.to_string() }),
-        since_ms: None,
+        since_ms: Some(status.since.0),
         proof: status.proof.map_or(proto::Proof::Unspecified, proof_to_proto).into(),
         partner: Some(partner_status(status.partner)),
         must_hear_partner: status.must_hear_partner,
         lost: status.lost,
         embargo_ms: status.embargo.map(milliseconds),
         paused_ms: status.paused.map(milliseconds),
+        if_active_dies: status.if_active_dies,
     }
 }
 
@@ -146,12 +149,16 @@ fn partner_status(status: PartnerStatus) -> proto::PartnerStatus {
     }
 }
 
-fn scope_status(status: ScopeStatus) -> proto::ScopeStatus {
-    let state = match status.state {
+fn scope_state(state: ScopeState) -> proto::ScopeState {
+    match state {
         ScopeState::Active => proto::ScopeState::Active,
         ScopeState::Deactivated => proto::ScopeState::Deactivated,
         ScopeState::Disabled => proto::ScopeState::Disabled,
-    };
+    }
+}
+
+fn scope_status(status: ScopeStatus) -> proto::ScopeStatus {
+    let state = scope_state(status.state);
     proto::ScopeStatus {
         name: status.name.to_string(),
         relationship: status.relationship.map(|name| name.to_string()).unwrap_or_default(),
@@ -214,6 +221,47 @@ pub fn event_view(event: &Event, at: Wall) -> proto::EventView {
         epoch: event.epoch.map(|epoch| epoch.number),
         what: event.what.clone(),
         evidence: event.evidence.clone(),
+        cause: event.cause.clone(),
+    }
+}
+
+/// Whom or what to explain.
+///
+/// # Errors
+/// Nothing is named, or a hardware address that is none.
+pub fn subject(subject: Option<proto::explain_request::Subject>) -> Result<Subject, DecodeError> {
+    use proto::explain_request::Subject as Wanted;
+    match required("ExplainRequest.subject", subject)? {
+        Wanted::Address(address) => Ok(Subject::Address(Ipv4Addr::from_bits(address))),
+        Wanted::Hardware(address) => Ok(Subject::Hardware(hardware("ExplainRequest.hardware", Some(address))?)),
+        Wanted::ClientId(id) => {
+            at_most("ExplainRequest.client_id", id.len(), MAX_NAME)?;
+            Ok(Subject::ClientId(ClientId::new(&id)))
+        }
+    }
+}
+
+/// What a client would meet in a scope, as it is `now`; `home` may give the address of its lease away alone.
+#[must_use]
+pub fn explanation_view(explanation: &Explanation, home: Option<&NodeName>, now: Now) -> proto::Explanation {
+    let scope = Some(&explanation.scope);
+    proto::Explanation {
+        scope: explanation.scope.to_string(),
+        state: scope_state(explanation.state).into(),
+        reserved: explanation.reserved.map(Ipv4Addr::to_bits),
+        lease: explanation.lease.as_ref().map(|lease| lease_view(lease, scope, home, now)),
+        would: explanation.would.clone(),
+    }
+}
+
+/// What was done about one message, as told `now`.
+#[must_use]
+pub fn deed_view(deed: &Deed, now: Now) -> proto::Deed {
+    proto::Deed {
+        time_ms: now.wall.0.saturating_add(deed.at.remaining(now.instant).0),
+        message: deed.message.to_owned(),
+        hardware: Some(deed.hardware.into()),
+        silence: deed.silence.unwrap_or_default().to_owned(),
     }
 }
 

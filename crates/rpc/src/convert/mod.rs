@@ -8,7 +8,10 @@ mod peer;
 mod record;
 mod vocabulary;
 
-pub use admin::{command, conflict_view, event_view, lease_view, result_to_proto, status_to_proto};
+pub use admin::{
+    command, conflict_view, deed_view, event_view, explanation_view, lease_view, result_to_proto, status_to_proto,
+    subject,
+};
 pub use peer::{Frame, MAX_FRAME, Open, Protocol};
 pub use record::{Key, WallOffset, decode_record, encode_record};
 

@@ -2,13 +2,11 @@
 //!
 //! dhcproto's reader walks them; what it would pass over in silence is checked before.
 
-use super::Malformed;
+use super::{HEADER, Malformed};
 use crate::dhcp::option::code;
 use dhcproto::v4::borrowed::DhcpOptionIterator;
 use std::net::Ipv4Addr;
 
-/// Header up to and including the magic cookie.
-const HEADER: usize = 240;
 const SNAME: std::ops::Range<usize> = 44..108;
 const FILE: std::ops::Range<usize> = 108..236;
 

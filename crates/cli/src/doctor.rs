@@ -1,0 +1,125 @@
+//! `standfast doctor`: what is right and what is wrong, one thing a line, each with what to do.
+//!
+//! The node looks at itself and its surroundings. What it has no right to see, the firewall of its machine, is looked at
+//! here, by whoever runs the command.
+
+mod firewall;
+
+use crate::admin::{self, Server};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output;
+use clap::Args;
+use comfy_table::{Cell, Color};
+use serde::Serialize;
+use standfast_rpc::proto;
+
+#[derive(Args)]
+pub(crate) struct Doctor {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// A line, as `--json` prints it: an interface, to which fields are only added.
+#[derive(Serialize, Clone, PartialEq, Eq, Debug)]
+struct Line {
+    name: String,
+    /// ok, warn or fail.
+    verdict: &'static str,
+    what: String,
+    todo: Option<String>,
+}
+
+impl Doctor {
+    pub(crate) fn run(self) -> Outcome {
+        admin::block_on(async {
+            let mut lines = match self.ask().await {
+                Ok(checks) => checks.into_iter().map(Line::from).collect(),
+                Err(failure) => vec![Line::fail("node", failure.to_string(), "see above; the rest needs the node")],
+            };
+            lines.extend(firewall::look());
+            if self.json {
+                output::line(&serde_json::to_string(&lines).map_err(|error| Failure::new(Exit::Failed, error))?);
+            } else {
+                output::line(&text(&lines));
+            }
+            Ok(if lines.iter().any(|line| line.verdict == FAIL) { Exit::Degraded } else { Exit::Done })
+        })
+    }
+
+    async fn ask(&self) -> Result<Vec<proto::Check>, Failure> {
+        let mut client = self.server.connect().await?;
+        let response = client.diagnose(proto::DiagnoseRequest {}).await.map_err(|status| admin::failed(&status))?;
+        Ok(response.into_inner().checks)
+    }
+}
+
+const OK: &str = "ok";
+const WARN: &str = "warn";
+const FAIL: &str = "fail";
+
+impl Line {
+    fn ok(name: &str, what: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), verdict: OK, what: what.into(), todo: None }
+    }
+
+    fn warn(name: &str, what: impl Into<String>, todo: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), verdict: WARN, what: what.into(), todo: Some(todo.into()) }
+    }
+
+    fn fail(name: &str, what: impl Into<String>, todo: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), verdict: FAIL, what: what.into(), todo: Some(todo.into()) }
+    }
+}
+
+impl From<proto::Check> for Line {
+    fn from(check: proto::Check) -> Self {
+        let verdict = match check.verdict() {
+            proto::Verdict::Ok => OK,
+            proto::Verdict::Warn => WARN,
+            // What a later version says and this one does not know is worth a look.
+            proto::Verdict::Fail | proto::Verdict::Unspecified => FAIL,
+        };
+        Self { name: check.name, verdict, what: check.what, todo: Some(check.todo).filter(|todo| !todo.is_empty()) }
+    }
+}
+
+/// For people: first what to do, if anything, then everything.
+fn text(lines: &[Line]) -> String {
+    let first = [FAIL, WARN].iter().find_map(|verdict| lines.iter().find(|line| line.verdict == *verdict));
+    let todo = first.and_then(|line| line.todo.as_ref().map(|todo| format!("TO DO  {}: {todo}\n\n", line.what)));
+    let colour = |verdict| match verdict {
+        OK => Color::Green,
+        WARN => Color::Yellow,
+        _ => Color::Red,
+    };
+    let rows = lines.iter().map(|line| {
+        let todo = line.todo.as_ref().map(|todo| format!("\n-> {todo}")).unwrap_or_default();
+        vec![
+            Cell::new(line.verdict).fg(colour(line.verdict)),
+            Cell::new(&line.name),
+            Cell::new(format!("{}{todo}", line.what)),
+        ]
+    });
+    let table = output::unbroken(output::table(["", "CHECK", "FOUND"], rows), [0, 1]);
+    format!("{}{}", todo.unwrap_or_default(), table.trim_fmt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_comes_first_and_the_worst_of_it() {
+        let lines = [
+            Line::ok("node", "dhcp-a runs with revision 3"),
+            Line::warn("clock", "nothing keeps it right", "run chrony"),
+            Line::fail("partner", "office: dhcp-b was not heard for 12 s", "start dhcp-b"),
+        ];
+        let text = text(&lines);
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        insta::assert_snapshot!(text);
+    }
+}
