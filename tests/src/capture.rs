@@ -147,7 +147,7 @@ fn record(
 }
 
 /// A packet socket on one interface of the namespace it is called in, for clients that speak by hand.
-pub(crate) fn open_on(interface: &str) -> (OwnedFd, LinkAddr) {
+pub fn open_on(interface: &str) -> (OwnedFd, LinkAddr) {
     let fd = open();
     let address = nix::ifaddrs::getifaddrs()
         .expect("list the interfaces")
@@ -175,6 +175,6 @@ pub(crate) fn next_frame<T>(fd: &OwnedFd, limit: Duration, mut wanted: impl FnMu
 }
 
 /// Sends a whole frame.
-pub(crate) fn send_frame(fd: &OwnedFd, bytes: &[u8]) {
+pub fn send_frame(fd: &OwnedFd, bytes: &[u8]) {
     nix::sys::socket::send(fd.as_raw_fd(), bytes, MsgFlags::empty()).expect("send a frame");
 }

@@ -23,6 +23,8 @@ mod honest;
 mod kills;
 #[path = "cluster/laboratory.rs"]
 mod laboratory;
+#[path = "cluster/observing.rs"]
+mod observing;
 #[path = "cluster/pair.rs"]
 mod pair;
 #[path = "cluster/perfdhcp.rs"]
