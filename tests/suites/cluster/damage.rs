@@ -36,7 +36,9 @@ const DAMAGES: [Damage; 5] = [
     ("zeroed pages", true, |store| {
         edit(store, |bytes| {
             for at in [bytes.len() / 4, bytes.len() / 2] {
-                bytes[at / PAGE * PAGE..][..PAGE].fill(0);
+                let page = at / PAGE * PAGE;
+                let end = bytes.len().min(page + PAGE);
+                bytes[page..end].fill(0);
             }
         });
     }),
