@@ -101,6 +101,9 @@ fn node(addresses: u32) -> Node {
         peers: Vec::new(),
         last_running: now.wall,
         last_running_at: now.instant,
+        clock_zero: Instant(0),
+        clock_confirmed: false,
+        doubt: None,
         revision: None,
         sequence: Sequence(0),
     };
@@ -215,7 +218,7 @@ fn allocation(criterion: &mut Criterion) {
 /// An extension that the partner made, and two nodes that have not seen each other.
 fn merging(criterion: &mut Criterion) {
     let merging = Merging {
-        certain: Instant(0),
+        now: Instant(0),
         slot: Slot::Zero,
         home: true,
         we_were_partner_down: false,

@@ -5,14 +5,16 @@
 //! wait for no write either, and overtake answers to the partner's own batches and asks, which wait for theirs; what says
 //! where this node stands (a hello, a state) they do not overtake.
 
+use crate::absence::Absence;
 use crate::event::{Code, Event};
 use crate::failover::granting::Settled;
 use crate::id::{Epoch, NodeName, RelationshipName, Sequence, Session};
 use crate::input::Request;
-use crate::lease::record::Lease;
+use crate::lease::record::{Lease, LeaseRecord};
 use crate::message::{PairMessage, PeerMessage};
 use crate::output::{CommandResult, Outgoing, Outputs, StoredRecord, Write};
 use crate::time::{Instant, Now};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -24,8 +26,10 @@ const EVENTS_PER_SECOND: u32 = 5;
 pub(crate) struct Effects {
     /// This turn's reading of the clocks.
     pub(crate) now: Now,
-    /// Time that passed while the node did not run and that nobody has confirmed.
-    pub(crate) unconfirmed: Duration,
+    /// What is known of the time in which the node did not run.
+    pub(crate) absence: Absence,
+    /// The last write that the store held when it was opened.
+    found: Sequence,
     /// Whether the store takes writes.
     pub(crate) store_works: bool,
     /// Everything up to here is durable.
@@ -46,10 +50,11 @@ enum Gated {
 }
 
 impl Effects {
-    pub(crate) fn new(now: Now, unconfirmed: Duration, last: Sequence) -> Self {
+    pub(crate) fn new(now: Now, last: Sequence) -> Self {
         Self {
             now,
-            unconfirmed,
+            absence: Absence::default(),
+            found: last,
             store_works: true,
             persisted: last,
             last,
@@ -67,7 +72,38 @@ impl Effects {
 
     /// An instant that has surely been reached, by which an address may be given to someone else.
     pub(crate) fn certain(&self) -> Instant {
-        self.now.instant - self.unconfirmed
+        self.now.instant - self.doubt()
+    }
+
+    /// Time that stored instants count and that may not have passed.
+    pub(crate) fn doubt(&self) -> Duration {
+        self.absence.doubt().unwrap_or_default()
+    }
+
+    /// Whether a lease was stored by an earlier process, so that its times are as right as what is known of the absence.
+    pub(crate) fn is_from_before(&self, lease: &Lease) -> bool {
+        lease.sequence <= self.found
+    }
+
+    /// A lease with its times as late as they may be. Whatever is made of one that an earlier process stored, or said of
+    /// it, starts from here: no promise may come to look shorter than it is.
+    pub(crate) fn at_latest<'a>(&self, lease: &'a Lease) -> Cow<'a, Lease> {
+        let doubt = self.absence.doubt().filter(|_| self.is_from_before(lease));
+        let Some(doubt) = doubt else { return Cow::Borrowed(lease) };
+        let most = self.instant() + self.absence.longest_promise;
+        let later = |instant: Instant| instant.max((instant + doubt).min(most));
+        Cow::Owned(Lease {
+            expiry: later(lease.expiry),
+            potential_expiry: later(lease.potential_expiry),
+            acked_expiry: Instant::NEVER,
+            ..lease.clone()
+        })
+    }
+
+    /// The lease as the partner is told of it.
+    pub(crate) fn to_record(&self, lease: &Lease) -> LeaseRecord {
+        let in_doubt = self.absence.doubt().is_some() && self.is_from_before(lease);
+        LeaseRecord { in_doubt, ..self.at_latest(lease).to_record(self.instant()) }
     }
 
     /// The number of the last write.
@@ -199,13 +235,26 @@ mod tests {
     use crate::time::Wall;
 
     fn hello() -> PeerMessage {
-        let (incarnation, wall) = (Incarnation(1), Wall(0));
-        PeerMessage::Hello(Hello { incarnation, wall, remembered: None, server_identifiers: vec![], pairs: vec![] })
+        PeerMessage::Hello(Hello {
+            incarnation: Incarnation(1),
+            wall: Wall(0),
+            remembered: None,
+            heard: None,
+            server_identifiers: vec![],
+            pairs: vec![],
+        })
     }
 
     fn heartbeat() -> PeerMessage {
         let persisted = Sequence(0);
-        PeerMessage::Heartbeat(Heartbeat { number: 0, echo: None, wall: Wall(0), persisted, pulses: vec![] })
+        PeerMessage::Heartbeat(Heartbeat {
+            number: 0,
+            echo: None,
+            wall: Wall(0),
+            clock: Instant(0),
+            persisted,
+            pulses: vec![],
+        })
     }
 
     fn write(fx: &mut Effects) {
@@ -215,6 +264,9 @@ mod tests {
             peers: vec![],
             last_running: Wall(0),
             last_running_at: Instant(0),
+            clock_zero: Instant(0),
+            clock_confirmed: false,
+            doubt: None,
             revision: None,
             sequence: Sequence(0),
         }));
@@ -226,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_batch_does_not_overtake_the_hello_of_its_session() {
-        let mut fx = Effects::new(Now { instant: Instant(0), wall: Wall(0) }, Duration::ZERO, Sequence(6));
+        let mut fx = Effects::new(Now { instant: Instant(0), wall: Wall(0) }, Sequence(6));
         write(&mut fx);
         let partner = NodeName::from("b");
         let batch = PeerMessage::Pair("office".into(), PairMessage::Batch { number: 0, records: vec![] });
@@ -242,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_batch_overtakes_an_acknowledgement_that_waits_and_not_a_state() {
-        let mut fx = Effects::new(Now { instant: Instant(0), wall: Wall(0) }, Duration::ZERO, Sequence(6));
+        let mut fx = Effects::new(Now { instant: Instant(0), wall: Wall(0) }, Sequence(6));
         let partner = NodeName::from("b");
         let pair = |message| PeerMessage::Pair("office".into(), message);
         let batch = pair(PairMessage::Batch { number: 0, records: vec![] });

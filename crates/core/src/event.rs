@@ -138,6 +138,8 @@ codes! {
     RecordsSetAside = 3005 "records_set_aside" Warning;
     /// The wall clock is behind the store's.
     ClockBehind = 4001 "clock_behind" Warning;
+    /// The wall clock had been wrong while the node did not run; what it spoilt is mended.
+    ClockMended = 4004 "clock_mended" Warning;
     /// Another revision of the configuration is in use.
     ConfigurationChanged = 4002 "configuration_changed" Info;
     /// The cluster was declared new.

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod absence;
 pub mod configuration;
 pub mod dhcp;
 mod effects;
@@ -19,5 +20,6 @@ pub mod mutant;
 pub mod node;
 pub mod output;
 mod peer;
+pub mod scale;
 pub mod stored;
 pub mod time;

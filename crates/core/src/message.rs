@@ -3,8 +3,9 @@
 use crate::failover::state::Phase;
 use crate::id::{Epoch, Incarnation, RelationshipName, Sequence, Slot};
 use crate::lease::record::LeaseRecord;
-use crate::time::{Remaining, Wall};
+use crate::time::{Instant, Remaining, Wall};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// One message of a session between two nodes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,6 +38,8 @@ pub struct Heartbeat {
     pub echo: Option<Echo>,
     /// The sender's wall clock, to show skew.
     pub wall: Wall,
+    /// The sender's clock, which counts from the start of its process: told back to it after a restart.
+    pub clock: Instant,
     /// The sender's last persisted write.
     pub persisted: Sequence,
     /// What the sender says of itself, per relationship with the receiver; for display and for the health of client
@@ -66,7 +69,7 @@ pub struct Pulse {
     pub serving: bool,
     /// Whether a client link of the sender has a carrier.
     pub carrier: bool,
-    /// Milliseconds since the sender last heard a client of this relationship's scopes.
+    /// Milliseconds since the sender last heard a client of this relationship's scopes that spoke to every server.
     pub client_heard_ms: Option<u64>,
     /// Milliseconds for which the sender, under an embargo, still gives nobody an address that nobody ever had.
     pub held_back_ms: Option<u64>,
@@ -81,6 +84,8 @@ pub struct Hello {
     pub wall: Wall,
     /// The receiver as the sender's store remembers it.
     pub remembered: Option<Remembered>,
+    /// When the sender last heard the receiver, if that was since the sender's process started.
+    pub heard: Option<HeardClock>,
     /// What the sender calls itself towards clients, on any of its links.
     pub server_identifiers: Vec<Ipv4Addr>,
     /// The relationships that the sender shares with the receiver.
@@ -94,6 +99,18 @@ pub struct Remembered {
     pub incarnation: Incarnation,
     /// Its highest persisted write.
     pub persisted: Sequence,
+}
+
+/// When a node last heard another, for the other to know how long it was away. No absolute time: the clock is the
+/// receiver's own, and the rest is a duration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeardClock {
+    /// The process of the receiver that was heard.
+    pub incarnation: Incarnation,
+    /// What its clock read then.
+    pub clock: Instant,
+    /// How long ago that is by the sender's clock.
+    pub ago: Duration,
 }
 
 /// One relationship in a [`Hello`].

@@ -15,6 +15,7 @@ pub use explain::{Deed, Explanation, Subject};
 pub use foreign::ForeignServer;
 pub use status::{PartnerStatus, RelationshipStatus, ScopeState, ScopeStatus, Status};
 
+use crate::absence::{Absence, Shift};
 use crate::configuration::{Configuration, RelationshipSettings, ScopeOwner};
 use crate::dhcp::answer::Silence;
 use crate::dhcp::limits::Limits;
@@ -22,7 +23,7 @@ use crate::dhcp::reservation::Reservations;
 use crate::dhcp::selection::Selector;
 use crate::effects::Effects;
 use crate::event::Code;
-use crate::failover::relationship::{Beginning, Relationship};
+use crate::failover::relationship::{Beginning, REUSE_GRACE, Relationship};
 use crate::id::{NodeName, RelationshipName, Sequence};
 use crate::input::{Identity, Input, Link, StoreHealth};
 use crate::lease::record::Lease;
@@ -62,6 +63,8 @@ pub struct Node {
     record: NodeRecord,
     /// The last write that the store held when it was opened.
     found: Sequence,
+    /// When everything that the store held then will be over, with the waits that rest on it.
+    all_old_is_over: Instant,
     record_stored: Instant,
     record_changed: bool,
     fx: Effects,
@@ -97,13 +100,19 @@ impl Node {
     pub fn new(identity: Identity, configuration: Arc<Configuration>, stored: Stored, now: Now) -> Self {
         let own = stored.node.filter(|record| record.node == identity.node);
         let known = own.is_some();
-        let mut fx = Effects::new(now, Duration::ZERO, stored.sequence);
+        let mut fx = Effects::new(now, stored.sequence);
+        if let Some(record) = own.as_ref().filter(|_| holds(Rule::TimeNotRun)) {
+            fx.absence = Absence::after(record, now);
+        }
         let mut record = own.unwrap_or_else(|| NodeRecord {
             node: identity.node.clone(),
             incarnations: Vec::new(),
             peers: Vec::new(),
             last_running: now.wall,
             last_running_at: now.instant,
+            clock_zero: Instant(0),
+            clock_confirmed: false,
+            doubt: None,
             revision: None,
             sequence: Sequence(0),
         });
@@ -111,9 +120,6 @@ impl Node {
         if stood_still < 0 {
             let what = "the wall clock is behind the store: leases live longer until it is right";
             fx.event(Code::ClockBehind, None, what, format!("by {} ms", -stood_still));
-        }
-        if holds(Rule::TimeNotRun) {
-            fx.unconfirmed = Duration::from_millis(u64::try_from(stood_still).unwrap_or(0));
         }
         record.incarnations.push(identity.incarnation);
         let excess = record.incarnations.len().saturating_sub(INCARNATIONS_KEPT);
@@ -129,6 +135,7 @@ impl Node {
             links: BTreeMap::new(),
             record,
             found: stored.sequence,
+            all_old_is_over: now.instant,
             record_stored: now.instant,
             record_changed: false,
             fx,
@@ -148,6 +155,12 @@ impl Node {
         node.make_relationships(relationships);
         node.fill_tables(if known { stored.leases } else { Vec::new() });
         node.hold_unreadable(&stored.unreadable);
+        let longest = |relationship: &Relationship| {
+            relationship.longest_lease
+                + relationship.partner.as_ref().map_or(Duration::ZERO, |_| relationship.settings.mclt)
+        };
+        node.fx.absence.longest_promise = node.relationships.iter().map(longest).max().unwrap_or_default();
+        node.all_old_is_over = now.instant + node.fx.absence.longest_promise + REUSE_GRACE;
         node.make_peers();
         node.store_record();
         node.relationships.iter_mut().for_each(|relationship| relationship.persist(&mut node.fx));
@@ -167,7 +180,7 @@ impl Node {
             Input::Persisted(sequence) => self.persisted(sequence),
             Input::Links(links) => self.links_changed(links),
             Input::StoreHealth(health) => self.store_health(health),
-            Input::ClockConfirmed => self.fx.unconfirmed = Duration::ZERO,
+            Input::ClockConfirmed => self.clock_confirmed(),
             Input::Fenced { relationship, success } => self.fenced(&relationship, success),
             Input::Operator(request, command) => self.operator(request, command),
             Input::Overheard(overheard) => self.overhear(&overheard),
@@ -232,6 +245,12 @@ impl Node {
     /// The client links.
     pub fn links(&self) -> impl Iterator<Item = &Link> {
         self.links.values()
+    }
+
+    /// Time that may not have passed although leases of earlier processes count it; `None` if nothing is in doubt.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Duration> {
+        self.fx.absence.doubt()
     }
 
     /// The configuration in use.
@@ -399,6 +418,7 @@ impl Node {
 
     fn tick(&mut self) {
         self.watch_peers();
+        self.end_doubt();
         for relationship in &mut self.relationships {
             relationship.tick(&mut self.fx);
         }
@@ -412,11 +432,38 @@ impl Node {
     fn store_record(&mut self) {
         self.record.last_running = self.fx.now.wall;
         self.record.last_running_at = self.fx.instant();
+        self.record.clock_zero = Instant(0);
+        self.record.clock_confirmed = self.fx.absence.clock_is_confirmed(self.fx.now);
+        self.record.doubt = self.fx.absence.doubt();
         self.record.peers =
             self.peers.iter().filter_map(|(name, peer)| Some((name.clone(), peer.remembered?))).collect();
         self.record_stored = self.fx.instant();
         self.record_changed = false;
         self.fx.write(StoredRecord::Node(self.record.clone()));
+    }
+
+    fn clock_confirmed(&mut self) {
+        if let Some(shift) = self.fx.absence.confirmed_by_clock(self.fx.now) {
+            self.mend_clock(shift, "the wall clock is known to be right");
+        }
+    }
+
+    /// It is known how long the node was away: what is stored is moved by what the wall clock got wrong.
+    fn mend_clock(&mut self, shift: Shift, evidence: &str) {
+        if shift.0 != 0 {
+            let what = format!("leases are moved by {} ms, by which the wall clock had been wrong", shift.0 / 1_000);
+            self.fx.event(Code::ClockMended, None, what, evidence);
+            self.relationships.iter_mut().for_each(|relationship| relationship.mend(shift, &mut self.fx));
+        }
+        self.record_changed = true;
+    }
+
+    /// Once everything that an earlier process stored is over, it does not matter how long the node was away.
+    fn end_doubt(&mut self) {
+        if self.fx.absence.doubt().is_some() && self.all_old_is_over <= self.fx.instant() {
+            self.fx.absence.lapse();
+            self.record_changed = true;
+        }
     }
 
     fn store_health(&mut self, health: StoreHealth) {

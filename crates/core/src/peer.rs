@@ -3,7 +3,7 @@
 use crate::configuration::RelationshipSettings;
 use crate::failover::detector::Detector;
 use crate::id::{Incarnation, Session};
-use crate::message::{Heartbeat, Remembered};
+use crate::message::{HeardClock, Heartbeat, Remembered};
 use crate::time::{Instant, Now};
 use std::net::Ipv4Addr;
 
@@ -16,6 +16,8 @@ pub(crate) struct Peer {
     pub(crate) greeted: Option<Incarnation>,
     /// The last that was seen of it, to tell it when it comes back.
     pub(crate) remembered: Option<Remembered>,
+    /// What its clock read when it last proved contact, and when that was.
+    pub(crate) clock: Option<(Incarnation, Instant, Instant)>,
     /// What it calls itself towards clients.
     pub(crate) server_identifiers: Vec<Ipv4Addr>,
 }
@@ -35,6 +37,7 @@ impl Peer {
             session: None,
             greeted: None,
             remembered,
+            clock: None,
             server_identifiers: Vec::new(),
         }
     }
@@ -52,12 +55,24 @@ impl Peer {
     }
 
     pub(crate) fn heard(&mut self, now: Now, heartbeat: &Heartbeat) {
-        self.detector.heard(now, heartbeat);
+        if self.detector.heard(now, heartbeat)
+            && let Some(incarnation) = self.greeted
+            // Before it has answered our hello it may not know when it was heard last.
+            && self.remembered.is_some_and(|remembered| remembered.incarnation == incarnation)
+        {
+            self.clock = Some((incarnation, heartbeat.clock, now.instant));
+        }
         if let Some(remembered) = self.remembered.as_mut()
             && Some(remembered.incarnation) == self.greeted
         {
             remembered.persisted = remembered.persisted.max(heartbeat.persisted);
         }
+    }
+
+    /// When it was last heard, to tell it how long it was away.
+    pub(crate) fn last_heard(&self, now: Instant) -> Option<HeardClock> {
+        let (incarnation, clock, at) = self.clock?;
+        Some(HeardClock { incarnation, clock, ago: now.since(at) })
     }
 
     /// It has answered our hello, so it knows whether its store went back in time: from now on this is what we

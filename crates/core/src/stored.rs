@@ -32,9 +32,14 @@ pub struct NodeRecord {
     pub peers: Vec<(NodeName, Remembered)>,
     /// The wall clock when the node was last known to run; the time since then may not be counted.
     pub last_running: Wall,
-    /// The clock of the instants at the same moment. A store keeps instants as wall time by a clock that nobody sets
-    /// while the process runs; the two together tell by how much the real one was set.
+    /// The same moment on the scale of the store, which nobody sets.
     pub last_running_at: Instant,
+    /// When the clock of the process that wrote this read zero.
+    pub clock_zero: Instant,
+    /// Whether the wall clock was known to be right at the moment of `last_running`.
+    pub clock_confirmed: bool,
+    /// Time before this process that stored instants count and that may not have passed; `None` if they are right.
+    pub doubt: Option<std::time::Duration>,
     /// The configuration in use.
     pub revision: Option<Revision>,
     /// The write that stored this.

@@ -18,7 +18,6 @@ use standfast_core::id::{Incarnation, NodeName};
 use standfast_core::input::{Command, Identity, Input};
 use standfast_core::node::Node;
 use standfast_core::time::Wall;
-use standfast_rpc::convert::WallOffset;
 use standfast_rpc::tls::{ReloadableTls, TlsError};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -196,7 +195,7 @@ fn start(
     let events = EventLog::default();
     runtime.spawn(events::keep(events.clone(), options.data_dir.clone()));
     report_condition(&opened.condition, &events);
-    let stored = load::stored(&opened, now);
+    let (stored, offset) = load::stored(&opened, now);
     let mut node = Node::new(identity, Arc::clone(&configuration), stored, now);
     node.handle(now, Input::Links(describe(&links)));
 
@@ -249,7 +248,6 @@ fn start(
         .spawn(say_if_it_fails("the port of peers and operators", port::serve(listener, tls, nodes, routes, shutdown)));
     leave_on_signal(runtime, handle.clone())?;
     renew_certificates(runtime, renewable, events.clone())?;
-    let offset = WallOffset::between(now.instant, now.wall);
     let driver = Driver {
         node,
         clock,

@@ -1,18 +1,17 @@
 //! From what the store holds to what the core starts with.
-//!
-//! A store keeps instants as wall time by a clock that nobody sets while a process runs. If the real clock was set
-//! meanwhile, the two moments of the node's own record tell by how much, and every instant is moved by that.
 
 use crate::store::Opened;
 use standfast_core::output::StoredRecord;
+use standfast_core::scale::WallOffset;
 use standfast_core::stored::Stored;
 use standfast_core::time::Now;
-use standfast_rpc::convert::{Key, WallOffset, decode_record};
+use standfast_rpc::convert::{Key, decode_record};
 
-/// What the core starts with. Records that cannot be read are named, so that nobody gets their addresses.
-pub(crate) fn stored(opened: &Opened, now: Now) -> Stored {
+/// What the core starts with, and the scale on which the store goes on. Records that cannot be read are named, so that
+/// nobody gets their addresses.
+pub(crate) fn stored(opened: &Opened, now: Now) -> (Stored, WallOffset) {
     let mut stored = Stored::default();
-    let offset = offset_of(opened, now);
+    let offset = scale_of(opened, now);
     for (key, payload) in opened.records.iter() {
         let Ok(key) = Key::decode(key) else {
             tracing::warn!("the store holds a record of an unknown kind; it is left alone");
@@ -29,7 +28,7 @@ pub(crate) fn stored(opened: &Opened, now: Now) -> Stored {
     for key in opened.set_aside.iter().filter_map(|key| Key::decode(key).ok()) {
         set_aside(&mut stored, key);
     }
-    stored
+    (stored, offset)
 }
 
 fn add(stored: &mut Stored, record: StoredRecord) {
@@ -57,16 +56,13 @@ fn set_aside(stored: &mut Stored, key: Key) {
     }
 }
 
-/// How instants of this store become instants of this process.
-fn offset_of(opened: &Opened, now: Now) -> WallOffset {
+/// The scale on which this store keeps instants.
+fn scale_of(opened: &Opened, now: Now) -> WallOffset {
     let plain = WallOffset::between(now.instant, now.wall);
     let node = opened.records.iter().find(|(key, _)| Key::decode(key) == Ok(Key::Node));
     let record = node.and_then(|(_, payload)| decode_record(Key::Node, payload, plain).ok());
     match record {
-        Some(StoredRecord::Node(record)) => {
-            let by_real_clock = crate::clock::to_instant(now, record.last_running);
-            WallOffset(plain.0 + record.last_running_at.0 - by_real_clock.0)
-        }
+        Some(StoredRecord::Node(record)) => WallOffset::of_store(now, Some(&record)),
         Some(StoredRecord::Lease(..) | StoredRecord::Relationship(_)) | None => plain,
     }
 }

@@ -131,6 +131,8 @@ pub enum Seen {
     End {
         /// What each node holds, in memory.
         tables: [Vec<Record>; 2],
+        /// By how much expiries may differ because a node does not know how long it was away.
+        doubt: Time,
         /// For each relationship, whether each node says that it is active.
         active: Vec<[bool; 2]>,
         /// Clients that should have a lease and have none.

@@ -1,10 +1,12 @@
 //! The store of a simulated node: what is durable, and what is on its way there.
 
+use crate::checker::Record;
 use standfast_core::id::{RelationshipName, Sequence};
 use standfast_core::input::Identity;
 use standfast_core::output::{StoredRecord, Write};
+use standfast_core::scale::WallOffset;
 use standfast_core::stored::{Embargo, Stored};
-use standfast_core::time::Instant;
+use standfast_core::time::{Instant, Now};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 
@@ -15,10 +17,12 @@ pub(crate) enum Key {
     Lease(RelationshipName, Ipv4Addr),
 }
 
-/// Durable records, each with its times as wall time.
+/// Durable records, each with its times on the scale of the store.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Durable {
     pub(crate) records: BTreeMap<Key, StoredRecord>,
+    /// The leases among them as they were seen when they became durable, with true times.
+    pub(crate) seen: BTreeMap<Ipv4Addr, Record>,
     pub(crate) sequence: Sequence,
 }
 
@@ -27,8 +31,9 @@ pub(crate) struct Disk {
     pub(crate) durable: Durable,
     /// Older states, to roll back to.
     pub(crate) backups: Vec<Durable>,
-    /// Not durable yet, each with what turns its instants into wall time.
-    waiting: VecDeque<(Write, i64)>,
+    /// The scale on which the store keeps the instants of the process that runs or ran last.
+    scale: Option<WallOffset>,
+    waiting: VecDeque<Write>,
     /// How many of those are being committed.
     committing: usize,
     pub(crate) fails: bool,
@@ -37,8 +42,8 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    pub(crate) fn accept(&mut self, writes: Vec<Write>, to_wall: i64) {
-        self.waiting.extend(writes.into_iter().map(|write| (write, to_wall)));
+    pub(crate) fn accept(&mut self, writes: Vec<Write>) {
+        self.waiting.extend(writes);
     }
 
     /// Begins a commit of everything that waits, unless one is under way or there is nothing.
@@ -73,23 +78,40 @@ impl Disk {
     fn make_durable(&mut self, count: usize) -> Vec<Write> {
         let mut written = Vec::with_capacity(count);
         for _ in 0..count {
-            let Some((write, to_wall)) = self.waiting.pop_front() else { break };
+            let (Some(write), Some(scale)) = (self.waiting.pop_front(), self.scale) else { break };
             self.durable.sequence = write.sequence;
             if let StoredRecord::Lease(name, lease) = &write.record {
                 self.unreadable.remove(&(name.clone(), lease.address));
             }
-            self.durable.records.insert(key_of(&write.record), shifted(write.record.clone(), to_wall));
+            let record = with_instants(write.record.clone(), |instant| stored(scale, instant));
+            self.durable.records.insert(key_of(&write.record), record);
             written.push(write);
         }
         written
     }
 
-    /// What a process finds that starts now; `to_wall` turns its instants into wall time.
-    pub(crate) fn load(&self, to_wall: i64) -> Stored {
+    /// What a process finds that starts now: as `load` of the real node has it.
+    pub(crate) fn open(&mut self, now: Now) -> Stored {
+        let plain = WallOffset::between(now.instant, now.wall);
+        let last = self.durable.records.get(&Key::Node).and_then(|record| match read(record, plain) {
+            StoredRecord::Node(record) => Some(record),
+            StoredRecord::Relationship(_) | StoredRecord::Lease(..) => None,
+        });
+        let scale = WallOffset::of_store(now, last.as_ref());
+        self.scale = Some(scale);
+        self.load(scale)
+    }
+
+    /// What is durable, by the clock of the process that runs or ran last.
+    pub(crate) fn look(&self) -> Stored {
+        self.load(self.scale.unwrap_or(WallOffset(0)))
+    }
+
+    fn load(&self, scale: WallOffset) -> Stored {
         let unreadable = self.unreadable.iter().cloned().collect();
         let mut stored = Stored { sequence: self.durable.sequence, unreadable, ..Stored::default() };
         for record in self.durable.records.values() {
-            match shifted(record.clone(), -to_wall) {
+            match read(record, scale) {
                 StoredRecord::Node(record) => stored.node = Some(record),
                 StoredRecord::Relationship(record) => stored.relationships.push(record),
                 StoredRecord::Lease(name, lease) => {
@@ -116,12 +138,23 @@ fn key_of(record: &StoredRecord) -> Key {
     }
 }
 
-fn shifted(record: StoredRecord, by: i64) -> StoredRecord {
-    let shift = |instant: Instant| {
-        if instant.0 <= Instant::NEVER.0 / 2 { instant } else { Instant(instant.0.saturating_add(by)) }
-    };
+/// An instant as the store keeps it: milliseconds on its scale.
+fn stored(scale: WallOffset, instant: Instant) -> Instant {
+    scale.to_wall(instant).map_or(Instant::NEVER, Instant)
+}
+
+fn read(record: &StoredRecord, scale: WallOffset) -> StoredRecord {
+    let wall = |stored: Instant| (stored > Instant::NEVER).then_some(stored.0);
+    with_instants(record.clone(), |stored| scale.to_instant(wall(stored)))
+}
+
+fn with_instants(record: StoredRecord, shift: impl Fn(Instant) -> Instant) -> StoredRecord {
     match record {
-        StoredRecord::Node(record) => StoredRecord::Node(record),
+        StoredRecord::Node(mut record) => {
+            record.last_running_at = shift(record.last_running_at);
+            record.clock_zero = shift(record.clock_zero);
+            StoredRecord::Node(record)
+        }
         StoredRecord::Lease(name, mut lease) => {
             lease.expiry = shift(lease.expiry);
             lease.potential_expiry = shift(lease.potential_expiry);
@@ -131,7 +164,7 @@ fn shifted(record: StoredRecord, by: i64) -> StoredRecord {
         StoredRecord::Relationship(mut record) => {
             record.since = shift(record.since);
             record.proof = record.proof.map(|(proof, from)| (proof, shift(from)));
-            record.paused_until = record.paused_until.map(shift);
+            record.paused_until = record.paused_until.map(&shift);
             record.embargo = record.embargo.map(|embargo| match embargo {
                 Embargo::UntilSynced => Embargo::UntilSynced,
                 Embargo::PerAddress { opened, end } => Embargo::PerAddress { opened: shift(opened), end: shift(end) },

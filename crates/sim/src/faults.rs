@@ -14,7 +14,6 @@ use crate::world::{Event, Stop, World};
 use standfast_core::failover::state::Phase;
 use standfast_core::id::Sequence;
 use standfast_core::input::{Command, Input, Request, StoreHealth};
-use standfast_core::output::StoredRecord;
 use standfast_core::time::Wall;
 use std::time::Duration;
 
@@ -225,7 +224,7 @@ impl World {
                 self.lan_loss = 40;
                 self.after(long, Event::Undo(Undo::KeepClientPackets));
             }
-            Fault::StepWallClock(host) => self.hosts[host].clock.skew = self.random.between(-2_000, 2_000),
+            Fault::StepWallClock(host) => self.hosts[host].clock.step(self.now, &mut self.random),
             Fault::Switchover => self.switch_over(),
             Fault::Leave(host) => self.order(host, Command::Leave),
             Fault::HoldPromotion => self.hold_promotion(),
@@ -317,15 +316,13 @@ impl World {
     pub(crate) fn restore(&mut self, host: usize, held: Durable) {
         self.hosts[host].disk.durable = held;
         self.judge.see(self.now, &Seen::StoreLost { host });
-        let to_wall = self.hosts[host].clock.to_wall(self.now);
-        let records: Vec<StoredRecord> = self.hosts[host].disk.load(to_wall).leases.into_iter().map(lease).collect();
-        for record in records {
-            self.see_durable(host, &record);
+        for record in self.hosts[host].disk.durable.seen.clone().into_values() {
+            self.judge.see(self.now, &Seen::Durable { host, record });
         }
     }
 
     fn partner_can_tell(&self, host: usize, sequence: Sequence) -> bool {
-        let stored = self.hosts[1 - host].disk.load(0);
+        let stored = self.hosts[1 - host].disk.look();
         let remembered =
             stored.node.and_then(|node| node.peers.into_iter().find(|(name, _)| name.as_str() == NODES[host]));
         remembered.is_some_and(|(_, remembered)| remembered.persisted > sequence)
@@ -431,8 +428,4 @@ impl World {
         self.start_again(1);
         self.tame();
     }
-}
-
-fn lease((name, lease): (standfast_core::id::RelationshipName, standfast_core::lease::record::Lease)) -> StoredRecord {
-    StoredRecord::Lease(name, lease)
 }

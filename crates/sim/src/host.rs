@@ -1,7 +1,9 @@
 //! A simulated machine: its clocks, its store, and the process on it.
 
 use crate::checker::{Record, Time};
+use crate::client::SECOND;
 use crate::disk::{Disk, Key};
+use crate::random::Random;
 use crate::settings::{NODES, PAIRS, link};
 use crate::wire;
 use standfast_core::configuration::Configuration;
@@ -25,11 +27,32 @@ pub(crate) struct Clock {
     pub(crate) drift: i64,
     /// Milliseconds that the wall clock is ahead.
     pub(crate) skew: i64,
+    /// Whether something keeps the wall clock right.
+    disciplined: bool,
+    /// When that notices that it is wrong.
+    wrong_until: Time,
 }
 
 impl Clock {
-    pub(crate) fn new(offset: i64, drift: i64, skew: i64) -> Self {
-        Self { offset, drift, skew }
+    pub(crate) fn new(random: &mut Random) -> Self {
+        let disciplined = random.percent(50);
+        let skew = if disciplined { 0 } else { random_skew(random) };
+        Self { offset: 0, drift: random.between(-200, 200), skew, disciplined, wrong_until: 0 }
+    }
+
+    /// Someone sets the wall clock.
+    pub(crate) fn step(&mut self, time: Time, random: &mut Random) {
+        self.skew = random_skew(random);
+        self.wrong_until = time + random.between(3, 30) * SECOND;
+    }
+
+    /// Whether the wall clock is known to be right; it is set right if it was not.
+    pub(crate) fn is_right(&mut self, time: Time) -> bool {
+        let right = self.disciplined && self.wrong_until <= time;
+        if right {
+            self.skew = 0;
+        }
+        right
     }
 
     pub(crate) fn read(&self, time: Time) -> Now {
@@ -45,11 +68,16 @@ impl Clock {
         shown.saturating_sub(shown / 1_000_000 * self.drift)
     }
 
-    /// What turns instants into microseconds of wall time.
-    pub(crate) fn to_wall(self, time: Time) -> i64 {
-        let now = self.read(time);
-        now.wall.0 * 1_000 - now.instant.0
+    /// A process starts: its clock reads zero.
+    pub(crate) fn restart(&mut self, time: Time) {
+        self.offset -= self.read(time).instant.0;
     }
+}
+
+/// Milliseconds: little, some, a lot, or a machine that believes in another decade.
+fn random_skew(random: &mut Random) -> i64 {
+    let most = [2_000, 20_000, 20_000, 600_000, 440_000_000_000][random.index(5)];
+    random.between(-most, most)
 }
 
 #[derive(Debug)]
@@ -112,8 +140,9 @@ impl Host {
         self.alone_until = [0; 2];
         let mut identity = Identity { node: self.name().into(), incarnation: Incarnation(incarnation), new_cluster };
         identity.new_cluster = self.disk.is_new(&identity);
-        let stored = self.disk.load(self.clock.to_wall(now));
+        self.clock.restart(now);
         let reading = self.clock.read(now);
+        let stored = self.disk.open(reading);
         let mut node = Node::new(identity, Arc::clone(&self.configuration), stored, reading);
         node.handle(reading, Input::Links(vec![link(self.index, self.carrier)]));
         let outputs = node.outputs();
@@ -165,6 +194,12 @@ impl Host {
         let mut records: Vec<Record> = leases.filter_map(|(_, lease)| self.record(lease)).collect();
         records.sort_by_key(|record| record.address);
         records
+    }
+
+    /// By how much its process may be wrong about the times of old leases.
+    pub(crate) fn doubt(&self) -> Time {
+        let doubt = self.process.as_ref().and_then(Node::doubt).unwrap_or_default();
+        Time::try_from(doubt.as_micros()).unwrap_or(Time::MAX)
     }
 
     /// A lease with true times.

@@ -22,16 +22,45 @@ use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) enum Event {
-    Tick { host: usize, life: u64, at: Time },
-    Commit { host: usize, life: u64 },
+    Tick {
+        host: usize,
+        life: u64,
+        at: Time,
+    },
+    Commit {
+        host: usize,
+        life: u64,
+    },
     Message(InFlight),
-    Up { host: usize, session: Session },
-    Down { host: usize, session: Session },
-    Gone { host: usize },
+    Up {
+        host: usize,
+        session: Session,
+    },
+    Down {
+        host: usize,
+        session: Session,
+    },
+    Gone {
+        host: usize,
+    },
     Connect,
-    Packet { host: usize, packet: Sent },
-    Reply { client: usize, host: usize, bytes: Vec<u8>, left: Time, bounded: bool },
-    Client { client: usize, at: Time },
+    Packet {
+        host: usize,
+        packet: Sent,
+    },
+    Reply {
+        client: usize,
+        host: usize,
+        bytes: Vec<u8>,
+        left: Time,
+        bounded: bool,
+    },
+    Client {
+        client: usize,
+        at: Time,
+    },
+    /// Whoever keeps wall clocks right looks after those of the hosts.
+    Discipline,
     Fault,
     Undo(Undo),
 }
@@ -70,10 +99,7 @@ impl World {
     pub(crate) fn new(seed: u64, minutes: i64, transcript: Transcript) -> Self {
         let mut random = Random::new(seed);
         let configuration = Arc::new(settings::configuration(&mut random));
-        let clock = |random: &mut Random| {
-            Clock::new(random.between(0, 1_000) * SECOND, random.between(-200, 200), random.between(-2_000, 2_000))
-        };
-        let hosts = [0, 1].map(|index| Host::new(index, clock(&mut random), Arc::clone(&configuration)));
+        let hosts = [0, 1].map(|index| Host::new(index, Clock::new(&mut random), Arc::clone(&configuration)));
         let direct = random.between(2, 5) as usize;
         let relayed = random.between(1, 4) as usize;
         let relay = |index: usize| (index >= direct).then_some(RELAY);
@@ -104,11 +130,8 @@ impl World {
         world.network.delay = 1_000;
         world.lan_loss = 0;
         let configuration = Arc::new(configuration);
-        world.hosts = [0, 1].map(|index| {
-            // Neither knows what the other's clock has counted.
-            let clock = Clock::new(index as Time * 500 * SECOND, 0, 0);
-            Host { commit: 1_000, ..Host::new(index, clock, Arc::clone(&configuration)) }
-        });
+        world.hosts = [0, 1]
+            .map(|index| Host { commit: 1_000, ..Host::new(index, Clock::default(), Arc::clone(&configuration)) });
         world.clients = (0..clients).map(|index| Client::new(index, None, &mut world.random)).collect();
         world.clients.iter_mut().for_each(|client| client.told = true);
         world
@@ -125,6 +148,7 @@ impl World {
     pub(crate) fn run(&mut self) {
         self.begin();
         self.at(10 * SECOND, Event::Fault);
+        self.at(SECOND, Event::Discipline);
         for client in 0..self.clients.len() {
             self.wake_client(client);
         }
@@ -150,11 +174,11 @@ impl World {
         true
     }
 
-    /// Nothing has gone wrong for long: the nodes must agree, and clients must have leases.
+    /// Nothing has gone wrong for long: the nodes must agree, and clients must have leases. What is just on its way, a
+    /// record or a switchover, has three seconds to arrive.
     pub(crate) fn see_the_end(&mut self) {
         for _ in 0..30 {
-            let [one, two] = [self.hosts[0].table(), self.hosts[1].table()];
-            if one.iter().map(|r| (r.state, r.version)).eq(two.iter().map(|r| (r.state, r.version))) {
+            if self.is_settled() {
                 break;
             }
             self.run_until(self.now + SECOND / 10);
@@ -164,6 +188,7 @@ impl World {
         let lacks = |client: &&Client| client.held.is_none_or(|held| held.until <= now);
         let end = Seen::End {
             tables: [self.hosts[0].table(), self.hosts[1].table()],
+            doubt: self.hosts.iter().map(Host::doubt).max().unwrap_or(0),
             active: (0..self.hosts[0].relationships()).map(|pair| [says[0][pair], says[1][pair]]).collect(),
             without_lease: self
                 .clients
@@ -174,6 +199,14 @@ impl World {
                 .collect(),
         };
         self.judge.see(self.now, &end);
+    }
+
+    fn is_settled(&self) -> bool {
+        let [one, two] = [self.hosts[0].table(), self.hosts[1].table()];
+        let alike = one.iter().map(|r| (r.state, r.version)).eq(two.iter().map(|r| (r.state, r.version)));
+        let [one, two] = [self.hosts[0].active(), self.hosts[1].active()];
+        let runs = |pair: usize| self.hosts.iter().any(|host| host.phase(pair).is_some());
+        alike && (0..PAIRS.len()).all(|pair| !runs(pair) || one[pair] != two[pair])
     }
 
     pub(crate) fn at(&mut self, time: Time, event: Event) {
@@ -223,6 +256,7 @@ impl World {
                     self.act(client, acts, None);
                 }
             }
+            Event::Discipline => self.discipline(),
             Event::Fault => self.fault(),
             Event::Undo(undo) => self.undo(undo),
         }
@@ -298,8 +332,7 @@ impl World {
             self.emit(host, reply);
         }
         self.note_writes(host, &outputs.writes, from_client);
-        let to_wall = self.hosts[host].clock.to_wall(self.now);
-        self.hosts[host].disk.accept(outputs.writes, to_wall);
+        self.hosts[host].disk.accept(outputs.writes);
         self.begin_commit(host);
         for event in outputs.events {
             self.transcript.count(event.code.name());
@@ -340,6 +373,15 @@ impl World {
             return;
         }
         self.schedule_tick(host);
+    }
+
+    fn discipline(&mut self) {
+        for host in [0, 1] {
+            if self.hosts[host].clock.is_right(self.now) && !self.hosts[host].paused {
+                self.feed(host, Input::ClockConfirmed);
+            }
+        }
+        self.after(2 * SECOND, Event::Discipline);
     }
 
     fn schedule_tick(&mut self, host: usize) {
@@ -432,6 +474,7 @@ impl World {
             StoredRecord::Lease(_, lease) => {
                 self.tell_durable(host, lease);
                 if let Some(record) = self.hosts[host].record(lease) {
+                    self.hosts[host].disk.durable.seen.insert(record.address, record.clone());
                     self.judge.see(self.now, &Seen::Durable { host, record });
                 }
             }
@@ -667,6 +710,11 @@ fn host_of(event: &Event) -> Option<usize> {
         | Event::Gone { host }
         | Event::Packet { host, .. } => Some(*host),
         Event::Message(message) => Some(message.to),
-        Event::Connect | Event::Reply { .. } | Event::Client { .. } | Event::Fault | Event::Undo(_) => None,
+        Event::Connect
+        | Event::Reply { .. }
+        | Event::Client { .. }
+        | Event::Discipline
+        | Event::Fault
+        | Event::Undo(_) => None,
     }
 }

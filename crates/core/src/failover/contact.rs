@@ -193,6 +193,7 @@ impl Relationship {
             self.promoted_automatically = false;
         } else if before.slot != active {
             self.promoted_automatically = true;
+            self.took_over_from_deaf = false;
         }
         self.last_normal = Some(self.epoch);
         self.must_hear_partner = false;
@@ -202,6 +203,7 @@ impl Relationship {
         self.restarted = false;
         self.unbroken = active == self.slot;
         self.disagreement_since = None;
+        self.partner_hears_since = None;
         let why = if active == self.slot { "in step; this node is active" } else { "in step; the partner is active" };
         self.enter(State::Normal { active, since: fx.instant(), handover: Handover::None }, why, fx);
     }

@@ -27,6 +27,7 @@ pub(crate) struct Detector {
 #[derive(Debug)]
 struct Watch {
     session: Session,
+    began: Instant,
     next_due: Instant,
     next_number: u64,
     sent: VecDeque<(u64, Instant)>,
@@ -52,7 +53,8 @@ impl Detector {
     /// A session began: the first heartbeat is due at once.
     pub(crate) fn session_up(&mut self, session: Session, now: Instant) {
         self.last_contact = now;
-        self.watch = Some(Watch { session, next_due: now, next_number: 0, sent: VecDeque::new(), heard: None });
+        self.watch =
+            Some(Watch { session, began: now, next_due: now, next_number: 0, sent: VecDeque::new(), heard: None });
     }
 
     /// The session ended.
@@ -66,6 +68,11 @@ impl Detector {
             watch.next_due = now;
             self.last_contact = now;
         }
+    }
+
+    /// When the session began.
+    pub(crate) fn began(&self) -> Option<Instant> {
+        self.watch.as_ref().map(|watch| watch.began)
     }
 
     /// When contact was last proved.
@@ -98,19 +105,21 @@ impl Detector {
         Some((watch.session, number, echo))
     }
 
-    /// A heartbeat of this session arrived.
-    pub(crate) fn heard(&mut self, now: Now, heartbeat: &Heartbeat) {
-        let Some(watch) = self.watch.as_mut() else { return };
+    /// A heartbeat of this session arrived. Whether it proves contact.
+    pub(crate) fn heard(&mut self, now: Now, heartbeat: &Heartbeat) -> bool {
+        let Some(watch) = self.watch.as_mut() else { return false };
         watch.heard = Some((heartbeat.number, now.instant));
         self.seen.skew = Some(heartbeat.wall.0 - now.wall.0);
         self.seen.persisted = Some(heartbeat.persisted);
-        let Some(echo) = heartbeat.echo else { return };
-        let Some(&(_, sent)) = watch.sent.iter().find(|(number, _)| *number == echo.number) else { return };
-        if sent + self.timeout >= now.instant {
+        let Some(echo) = heartbeat.echo else { return false };
+        let Some(&(_, sent)) = watch.sent.iter().find(|(number, _)| *number == echo.number) else { return false };
+        let proven = sent + self.timeout >= now.instant;
+        if proven {
             self.last_contact = now.instant;
             let whole = now.instant.since(sent).as_micros();
             self.seen.round_trip = u64::try_from(whole).ok().map(|whole| whole.saturating_sub(echo.held));
         }
+        proven
     }
 
     /// When to look again: a heartbeat to send, or contact to lose.
@@ -136,6 +145,7 @@ mod tests {
             number,
             echo: echo.map(|number| Echo { number, held: 0 }),
             wall: Wall(0),
+            clock: Instant(0),
             persisted: Sequence(0),
             pulses: Vec::new(),
         }

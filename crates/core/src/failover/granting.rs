@@ -261,7 +261,7 @@ impl Relationship {
         let until = now + self.settings.replication_deadline;
         let waits = right == Right::Ask || self.waits_for_partner();
         let expiry = if waits || self.leads_freely() { wanted } else { bounded };
-        let lease = self.bound_until(expiry, wish);
+        let lease = self.bound_until(expiry, wish, fx);
         let waits_for = if right == Right::Ask {
             WaitsFor::Answer { ask: self.ask(&lease, fx) }
         } else {
@@ -279,7 +279,7 @@ impl Relationship {
 
     /// Records a lease that another server gave, by a right to its address. A home that is asked has nobody waiting.
     pub(crate) fn import(&mut self, right: Right, wish: &Wish, fx: &mut Effects) {
-        let lease = self.bound_until(fx.instant() + wish.duration, wish);
+        let lease = self.bound_until(fx.instant() + wish.duration, wish, fx);
         match right {
             Right::Extend | Right::Allocate => self.change(lease, fx),
             Right::Ask => {
@@ -293,7 +293,7 @@ impl Relationship {
 
     /// Ends a lease early: its client, or an operator, gave it up.
     pub(crate) fn end_lease(&mut self, address: Ipv4Addr, fx: &mut Effects) {
-        if let Some(lease) = self.table.get(address).cloned() {
+        if let Some(lease) = self.table.get(address).map(|lease| fx.at_latest(lease).into_owned()) {
             self.held.recheck(address, None, fx);
             self.change(Lease { state: LeaseState::Ended, expiry: lease.expiry.min(fx.instant()), ..lease }, fx);
         }
@@ -309,8 +309,8 @@ impl Relationship {
         time: Duration,
         fx: &mut Effects,
     ) {
-        let lease =
-            self.table.get(address).cloned().unwrap_or_else(|| LeaseTable::never_used(address, client, hardware));
+        let held = self.table.get(address).map(|lease| fx.at_latest(lease).into_owned());
+        let lease = held.unwrap_or_else(|| LeaseTable::never_used(address, client, hardware));
         self.held.recheck(address, None, fx);
         let expiry = fx.instant() + time;
         let potential_expiry = lease.potential_expiry.max(expiry);
@@ -418,8 +418,9 @@ impl Relationship {
     }
 
     /// The record of a lease that its client may believe in until `expiry`, or longer if it had a longer one.
-    fn bound_until(&self, expiry: Instant, wish: &Wish) -> Lease {
-        let before = self.table.get(wish.address);
+    fn bound_until(&self, expiry: Instant, wish: &Wish, fx: &Effects) -> Lease {
+        let before = self.table.get(wish.address).map(|lease| fx.at_latest(lease));
+        let before = before.as_deref();
         // A client that does not hear this answer goes on believing in the longer one that it had.
         let believed = before.filter(|lease| {
             lease.client == wish.client && lease.state == LeaseState::Bound && holds(Rule::LargerExpiry)
@@ -469,7 +470,7 @@ impl Relationship {
     fn bounded(&self, lease: Option<&Lease>, client: &ClientId, duration: Duration, fx: &Effects) -> Instant {
         let now = fx.instant();
         // How much of an old acknowledgement is left is not known while the time of a standstill is not.
-        let acked = if fx.unconfirmed.is_zero() { acked(lease, client) } else { Instant::NEVER };
+        let acked = if fx.absence.doubt().is_none() { acked(lease, client) } else { Instant::NEVER };
         (now + duration).min(acked.max(now) + self.settings.mclt)
     }
 }

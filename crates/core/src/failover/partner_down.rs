@@ -2,7 +2,8 @@
 //! holding back of a node that lost what it knew.
 
 use super::relationship::{REUSE_GRACE, Relationship};
-use super::state::{Phase, Proof, Role, State};
+use super::state::{Phase, Proof, Resume, Role, State};
+use crate::absence::Shift;
 use crate::effects::Effects;
 use crate::event::Code;
 use crate::lease::record::Lease;
@@ -122,8 +123,8 @@ impl Relationship {
     pub(crate) fn may_extend(&self, lease: &Lease, fx: &Effects) -> bool {
         match self.embargo {
             Some(Embargo::Everything { extends_nothing, .. }) => {
-                let alone = self.partner_down().is_some();
-                let still_runs = if alone { lease.acked_expiry > fx.instant() } else { lease.expiry > fx.instant() };
+                // What either node holds in doubt may be over, and its address another's; nothing of that is acknowledged.
+                let still_runs = lease.acked_expiry > fx.instant();
                 !extends_nothing && (still_runs || !holds(Rule::OverIsFrozen))
             }
             Some(Embargo::UntilSynced) => false,
@@ -173,6 +174,38 @@ impl Relationship {
             Some(Embargo::Everything { end, .. }) => Some(end),
             Some(Embargo::UntilSynced) | None => None,
         }
+    }
+
+    /// Moves everything that an earlier process stored by what the wall clock got wrong since.
+    pub(crate) fn mend(&mut self, shift: Shift, fx: &mut Effects) {
+        let old: Vec<Lease> = self.table.iter().filter(|lease| fx.is_from_before(lease)).cloned().collect();
+        for mut lease in old {
+            for instant in [&mut lease.expiry, &mut lease.potential_expiry, &mut lease.acked_expiry] {
+                *instant = shift.mend(*instant);
+            }
+            // What is in doubt still, from an absence before, would not be once the lease is written anew.
+            let lease = fx.at_latest(&lease).into_owned();
+            let lease = fx.write_lease(&self.name, lease);
+            self.table.put(lease);
+        }
+        if self.embargo == self.found.embargo {
+            self.embargo = self.embargo.map(|embargo| mended(embargo, shift));
+        }
+        if self.paused_until == self.found.paused_until {
+            self.paused_until = self.paused_until.map(|until| shift.mend(until));
+        }
+        if let State::PartnerDown { from, .. }
+        | State::Startup { resume: Resume::PartnerDown { from, .. }, .. }
+        | State::Recover { resume: Resume::PartnerDown { from, .. } } = &mut self.state
+            && Some(*from) == self.found.partner_down_from
+        {
+            *from = shift.mend(*from);
+        }
+        self.sweep = None;
+        if let Some(exchange) = self.exchange.as_mut().filter(|exchange| exchange.ready_said.is_none()) {
+            exchange.pass_end = fx.last();
+        }
+        self.persist(fx);
     }
 
     /// When the embargo ends.
@@ -323,6 +356,14 @@ impl Relationship {
             None => "automatic promotion is possible again",
         };
         self.event(Code::PauseChanged, what, "an operator said so", fx);
+    }
+}
+
+fn mended(embargo: Embargo, shift: Shift) -> Embargo {
+    match embargo {
+        Embargo::UntilSynced => Embargo::UntilSynced,
+        Embargo::PerAddress { opened, end } => Embargo::PerAddress { opened: shift.mend(opened), end: shift.mend(end) },
+        Embargo::Everything { end, extends_nothing } => Embargo::Everything { end: shift.mend(end), extends_nothing },
     }
 }
 

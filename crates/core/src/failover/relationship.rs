@@ -59,6 +59,8 @@ pub struct Relationship {
     pub(crate) since: Wall,
     /// How often this node became active, by reason.
     pub(crate) promotions: BTreeMap<&'static str, u64>,
+    /// The times that the store held, which are as right as what is known of the absence.
+    pub(crate) found: FoundTimes,
     /// Whether this process started since the last normal.
     pub(crate) restarted: bool,
     /// Whether this node has served without a break since the last normal.
@@ -86,8 +88,13 @@ pub struct Relationship {
     pub(crate) fence_due: Option<Instant>,
     /// When a client last named the partner as its server while contact was lost.
     pub(crate) partner_seen: Option<Instant>,
-    /// When a client of the scopes was last heard.
+    /// When a client of the scopes was last heard that spoke to every server: what it says to one alone is no sign that
+    /// the other is deaf.
     pub(crate) client_heard: Option<Instant>,
+    /// Since when the partner has heard the clients that this node hears.
+    pub(crate) partner_hears_since: Option<Instant>,
+    /// Whether this node became active because the primary heard no clients.
+    pub(crate) took_over_from_deaf: bool,
     /// Whether some client link has a carrier.
     pub(crate) carrier: bool,
     /// Whether operators were told that an isolated start is silent.
@@ -95,6 +102,14 @@ pub struct Relationship {
     /// The operator's switchover that is under way, and when it is given up.
     pub(crate) switchover_request: Option<(Request, Instant)>,
     pub(crate) conflicts: Vec<ConflictReport>,
+}
+
+/// Times of a relationship that an earlier process stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct FoundTimes {
+    pub(crate) embargo: Option<Embargo>,
+    pub(crate) paused_until: Option<Instant>,
+    pub(crate) partner_down_from: Option<Instant>,
 }
 
 /// What the partner said of itself when the session began.
@@ -172,6 +187,11 @@ impl Relationship {
             started: now.instant,
             since: now.wall,
             promotions: BTreeMap::new(),
+            found: record.as_ref().map_or_else(FoundTimes::default, |record| FoundTimes {
+                embargo: record.embargo,
+                paused_until: record.paused_until,
+                partner_down_from: record.proof.map(|(_, from)| from),
+            }),
             restarted: true,
             unbroken: false,
             gate: Sequence(0),
@@ -191,6 +211,8 @@ impl Relationship {
             fence_due: None,
             partner_seen: None,
             client_heard: None,
+            partner_hears_since: None,
+            took_over_from_deaf: false,
             carrier: true,
             silence_told: false,
             switchover_request: None,
@@ -403,7 +425,7 @@ impl Relationship {
             self.offers.next_overdue(),
             self.probes.next_quiet(),
             self.fence_due,
-            self.embargo_end().map(|end| end + fx.unconfirmed),
+            self.embargo_end().map(|end| end + fx.doubt()),
             self.paused_until,
             self.next_freeing(fx),
             self.switchover_request.map(|(_, until)| until),

@@ -4,6 +4,7 @@
 //! Resynchronisation is nothing else: the first *pass* of a session is whatever the partner has not taken, which after
 //! a loss is everything. Both say `ready` when their own pass is taken and the other's has arrived.
 
+use crate::effects::Effects;
 use crate::id::{Sequence, Session};
 use crate::lease::record::{ClientId, Lease, LeaseRecord, LeaseState, Version};
 use crate::lease::table::LeaseTable;
@@ -93,7 +94,7 @@ impl Exchange {
     }
 
     /// The next batch of what is persisted here and not sent in this session, if the window has room.
-    pub(crate) fn next_batch(&mut self, table: &LeaseTable, persisted: Sequence, now: Instant) -> Option<PairMessage> {
+    pub(crate) fn next_batch(&mut self, table: &LeaseTable, persisted: Sequence, fx: &Effects) -> Option<PairMessage> {
         if self.in_flight.len() >= WINDOW {
             return None;
         }
@@ -103,8 +104,8 @@ impl Exchange {
         let number = self.next_batch;
         self.next_batch += 1;
         let sent = due.iter().map(|(_, lease)| Sent::of(lease)).collect();
-        self.in_flight.push_back(InFlight { number, sent_at: now, records: sent });
-        let records: Vec<LeaseRecord> = due.iter().map(|(_, lease)| lease.to_record(now)).collect();
+        self.in_flight.push_back(InFlight { number, sent_at: fx.instant(), records: sent });
+        let records: Vec<LeaseRecord> = due.iter().map(|(_, lease)| fx.to_record(lease)).collect();
         Some(PairMessage::Batch { number, records })
     }
 

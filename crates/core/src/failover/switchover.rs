@@ -95,6 +95,7 @@ impl Relationship {
         self.last_normal = Some(epoch);
         self.unbroken = true;
         self.promoted_automatically = !self.is_primary && !by_operator;
+        self.took_over_from_deaf = self.promoted_automatically;
         self.enter(State::Normal { active: self.slot, since, handover: Handover::None }, "the partner hands over", fx);
         self.note_promotion("switchover", "the partner handed over", fx);
         self.send(PairMessage::TookOver { epoch }, fx);
@@ -139,9 +140,9 @@ impl Relationship {
                 self.drop_session(fx);
             }
             Handover::None if active == self.slot => {
-                if self.failback_at().is_some_and(|at| at <= now) && self.partner_is_healthy(now) {
+                if self.failback_at().is_some_and(|at| at <= now) && self.partner_has_carrier(now) {
                     self.start_draining(false, fx);
-                } else if !self.carrier && self.partner_is_healthy(now) {
+                } else if !self.carrier && self.partner_may_hear_clients(now) {
                     self.event(Code::LinkUnhealthy, "this node hands over", "no client link has a carrier", fx);
                     self.start_draining(false, fx);
                 }
@@ -178,26 +179,43 @@ impl Relationship {
         handover.into_iter().chain(disagreement).min()
     }
 
+    /// When the primary gets the relationship back: it must hear clients, and have done so for a while. A primary that
+    /// hears only some of them would lose it again at once, so one that lost it for that reason waits longer.
     fn failback_at(&self) -> Option<Instant> {
         let State::Normal { since, .. } = self.state else { return None };
         match self.settings.failback {
-            Failback::Automatic { delay } if self.promoted_automatically && !self.is_primary => Some(since + delay),
+            Failback::Automatic { delay } if self.promoted_automatically && !self.is_primary => {
+                let proof = if self.took_over_from_deaf { delay.max(DEAF_AFTER * 2) } else { delay };
+                Some((since + delay).max(self.partner_hears_since? + proof))
+            }
             Failback::Automatic { .. } | Failback::Manual => None,
         }
     }
 
-    /// Whether the partner has a client link that works, as far as is known.
-    fn partner_is_healthy(&self, now: Instant) -> bool {
-        self.partner_pulse.as_ref().is_some_and(|(at, pulse)| {
-            let hears = pulse.client_heard_ms.is_some_and(|ms| Duration::from_millis(ms) < DEAF_AFTER);
-            let clients_speak = self.client_heard.is_some_and(|at| now < at + DEAF_AFTER);
-            now < *at + FRESH && pulse.carrier && (hears || !clients_speak)
-        })
+    /// Whether the partner has just said that a client link of it has a carrier.
+    fn partner_has_carrier(&self, now: Instant) -> bool {
+        self.partner_pulse.as_ref().is_some_and(|(at, pulse)| now < *at + FRESH && pulse.carrier)
+    }
+
+    /// Whether the partner has a client link that works, as far as is known: nothing is known while no client speaks.
+    fn partner_may_hear_clients(&self, now: Instant) -> bool {
+        let clients_speak = self.client_heard.is_some_and(|at| now < at + DEAF_AFTER);
+        self.partner_has_carrier(now) && (self.partner_hears_since.is_some() || !clients_speak)
+    }
+
+    /// Notes since when the partner has heard the clients that this node hears. Clients that are silent say nothing
+    /// about either node.
+    fn note_partner_hearing(&mut self, pulse: &Pulse, now: Instant) {
+        let heard = pulse.client_heard_ms.map(|ms| now - Duration::from_millis(ms));
+        let hears =
+            pulse.carrier && heard.is_some_and(|heard| self.client_heard.is_none_or(|ours| ours <= heard + DEAF_AFTER));
+        self.partner_hears_since = hears.then(|| self.partner_hears_since.unwrap_or(now));
     }
 
     /// The partner's word on this relationship: for display, and for the health of client links.
     pub(crate) fn heard_pulse(&mut self, pulse: Pulse, fx: &mut Effects) {
         let now = fx.instant();
+        self.note_partner_hearing(&pulse, now);
         if let State::Normal { active, handover: Handover::None, .. } = self.state {
             let i_serve = active == self.slot;
             let disagrees = pulse.phase == Phase::Normal && pulse.serving == i_serve && self.is_serving(fx) == i_serve;

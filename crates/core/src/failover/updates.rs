@@ -14,6 +14,7 @@ use crate::lease::table::LeaseTable;
 use crate::message::PairMessage;
 use crate::mutant::{Rule, holds};
 use crate::time::Instant;
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ impl Relationship {
             let Some(batch) = exchange.next_batch(
                 &self.table,
                 if holds(Rule::PersistBeforeSend) { fx.persisted } else { fx.last() },
-                fx.instant(),
+                fx,
             ) else {
                 break;
             };
@@ -80,8 +81,8 @@ impl Relationship {
         for record in records {
             self.merge_record(record, fx);
             let held = self.table.get(record.address);
-            if let Some(held) = held.filter(|held| !is_taken(held, record, fx.instant())) {
-                refused.push(held.to_record(fx.instant()));
+            if let Some(held) = held.filter(|held| !is_taken(&fx.at_latest(held), record, fx.instant())) {
+                refused.push(fx.to_record(held));
             }
         }
         self.send(PairMessage::Ack { number, refused }, fx);
@@ -122,7 +123,7 @@ impl Relationship {
     pub(crate) fn merge_record(&mut self, record: &LeaseRecord, fx: &mut Effects) {
         let theirs = record.to_lease(fx.instant());
         let merging = Merging {
-            certain: fx.certain(),
+            now: fx.instant(),
             slot: self.slot,
             home: self.table.is_home(record.address),
             we_were_partner_down: self.was_partner_down,
@@ -130,9 +131,14 @@ impl Relationship {
         };
         let unknown = LeaseTable::never_used(record.address, &record.client, record.hardware);
         let mine = self.table.get(record.address).unwrap_or(&unknown);
-        match merge(merging, mine, &theirs) {
+        // A lease that may be over does not stand in the way of one that surely is not.
+        let yields = !record.in_doubt && theirs.is_live(fx.instant()) && theirs.client != mine.client;
+        let mine = if yields { Cow::Borrowed(mine) } else { fx.at_latest(mine) };
+        match merge(merging, &mine, &theirs) {
             Merged::Unchanged | Merged::NotTaken => {}
             Merged::Taken(lease) | Merged::Changed(lease) => self.replace(lease, fx),
+            // One of the two may have been over before the other was given.
+            Merged::Conflict { kept, .. } if record.in_doubt => self.replace(kept, fx),
             Merged::Conflict { kept, lost } => {
                 let what = format!("{} was given to {} and to {}", kept.address, kept.client, lost.client);
                 let why =
@@ -175,7 +181,7 @@ impl Relationship {
                 .table
                 .over_by(home, (Instant(i64::MIN), Ipv4Addr::UNSPECIFIED), until)
                 .take(FREED_PER_TICK)
-                .cloned()
+                .map(|lease| fx.at_latest(lease).into_owned())
                 .collect();
             for lease in over {
                 self.change(Lease { state: LeaseState::Free, ..lease }, fx);
@@ -199,6 +205,7 @@ impl Relationship {
         self.next_sweep = fx.instant() + if self.sweep.is_some() { Duration::ZERO } else { SWEEP_INTERVAL };
         for lease in over {
             if self.partner_down_wait_is_over(Some(&lease), fx) {
+                let lease = fx.at_latest(&lease).into_owned();
                 self.change(Lease { state: LeaseState::Free, ..lease }, fx);
             }
         }
@@ -210,7 +217,7 @@ impl Relationship {
             .table
             .first_expiry(self.partner.is_none())
             .filter(|_| self.may_relinquish(fx))
-            .map(|expiry| expiry + REUSE_GRACE + fx.unconfirmed);
+            .map(|expiry| expiry + REUSE_GRACE + fx.doubt());
         let sweep = self.partner_down().map(|_| self.next_sweep);
         relinquish.into_iter().chain(sweep).min()
     }
@@ -245,7 +252,7 @@ impl Relationship {
             && !self.held.is_pending(address)
             && !self.is_held_back(address, fx);
         if granted {
-            let before = self.table.get(address);
+            let before = self.table.get(address).map(|lease| fx.at_latest(lease));
             let asked = record.to_lease(fx.instant());
             let lease = Lease {
                 state: LeaseState::Bound,
@@ -255,7 +262,7 @@ impl Relationship {
             };
             self.change(lease, fx);
         }
-        let record = self.table.get(address).filter(|_| granted).map(|lease| lease.to_record(fx.instant()));
+        let record = self.table.get(address).filter(|_| granted).map(|lease| fx.to_record(lease));
         self.send(PairMessage::Answer { number, address, record }, fx);
     }
 }

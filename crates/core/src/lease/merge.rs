@@ -17,8 +17,8 @@ pub const TRANSIT: Duration = Duration::from_secs(1);
 /// Who merges, beside the two records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Merging {
-    /// This instant has surely been reached; leases that end later are live.
-    pub certain: Instant,
+    /// Leases that end later are live.
+    pub now: Instant,
     /// The slot of the node that merges.
     pub slot: Slot,
     /// Whether it is the home of the address.
@@ -63,7 +63,7 @@ pub fn merge(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
 
 /// Theirs has seen mine.
 fn succeed(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
-    if theirs.state == LeaseState::Free && mine.is_live(merging.certain) {
+    if theirs.state == LeaseState::Free && mine.is_live(merging.now) {
         return Merged::Changed(changed(merging, mine, theirs, mine.clone()));
     }
     let mut taken = theirs.clone();
@@ -71,8 +71,7 @@ fn succeed(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
         taken.acked_expiry = taken.acked_expiry.max(mine.acked_expiry);
     }
     taken.potential_expiry = taken.potential_expiry.max(mine.potential_expiry);
-    let kept_ours =
-        mine.potential_expiry > merging.certain && mine.potential_expiry > theirs.potential_expiry + TRANSIT;
+    let kept_ours = mine.potential_expiry > merging.now && mine.potential_expiry > theirs.potential_expiry + TRANSIT;
     if kept_ours { Merged::Changed(changed(merging, mine, theirs, taken)) } else { Merged::Taken(taken) }
 }
 
@@ -81,7 +80,7 @@ fn decide(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
     if theirs.state == LeaseState::Free && !holds(Rule::RelinquishVersion) {
         return Merged::Taken(Lease { version: mine.version.joined(theirs.version), ..theirs.clone() });
     }
-    let (mine_live, theirs_live) = (mine.is_live(merging.certain), theirs.is_live(merging.certain));
+    let (mine_live, theirs_live) = (mine.is_live(merging.now), theirs.is_live(merging.now));
     let same_client = mine.client == theirs.client;
     let theirs_wins = match (mine_live, theirs_live) {
         (true, true) if same_client => same_client_prefers_theirs(mine, theirs),

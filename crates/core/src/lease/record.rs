@@ -202,6 +202,7 @@ impl Lease {
             hostname: self.hostname.clone(),
             expires_in: self.expiry.remaining(now),
             potential_expires_in: self.potential_expiry.remaining(now),
+            in_doubt: false,
             version: self.version,
             epoch: self.epoch,
         }
@@ -222,7 +223,7 @@ impl LeaseRecord {
             expiry,
             potential_expiry: self.potential_expires_in.from(now).max(expiry),
             // Whoever sent it knows it.
-            acked_expiry: if self.state == LeaseState::Bound { expiry } else { Instant::NEVER },
+            acked_expiry: if self.state == LeaseState::Bound && !self.in_doubt { expiry } else { Instant::NEVER },
             version: self.version,
             epoch: self.epoch,
             taken: true,
@@ -248,6 +249,8 @@ pub struct LeaseRecord {
     pub expires_in: Remaining,
     /// Until [`Lease::potential_expiry`].
     pub potential_expires_in: Remaining,
+    /// Whether the sender may hold less than that: it does not know how long it was away.
+    pub in_doubt: bool,
     /// As [`Lease::version`].
     pub version: Version,
     /// As [`Lease::epoch`].

@@ -94,7 +94,9 @@ impl Node {
             scope: scopes[0],
             rapid_commit: false,
         };
-        self.note_client(&scopes);
+        if pending.destination.is_broadcast() || pending.query.relayed() {
+            self.note_client(&scopes);
+        }
         let named = self.whom_it_names(&pending, &scopes);
         let decision = self.floor(&scopes, named, tries).answer(&pending);
         self.act(decision, pending)

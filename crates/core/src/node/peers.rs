@@ -9,9 +9,8 @@ use crate::message::{Heartbeat, Hello, PairMessage, PeerMessage, Remembered};
 use crate::mutant::{Rule, holds};
 use std::time::Duration;
 
-/// Wall clocks that differ by less confirm each other. Less than the grace after which an address is given on, or
-/// a lease would end here while its client still believes in it.
-const CLOCKS_AGREE: Duration = Duration::from_secs(5);
+/// How long after the beginning of its session a hello is fresh.
+const FRESH: Duration = Duration::from_secs(1);
 
 impl Node {
     pub(super) fn peer_up(&mut self, name: &NodeName, session: Session) {
@@ -33,6 +32,7 @@ impl Node {
             incarnation: self.identity.incarnation,
             wall: self.fx.now.wall,
             remembered: self.peers.get(name).and_then(|peer| peer.remembered),
+            heard: self.peers.get(name).and_then(|peer| peer.last_heard(self.fx.instant())),
             server_identifiers: self.server_identifiers(),
             pairs: pairs.map(|relationship| relationship.hello(&self.fx)).collect(),
         }
@@ -86,10 +86,7 @@ impl Node {
     }
 
     fn greeted(&mut self, name: &NodeName, session: Session, hello: &Hello) {
-        let clocks_differ = hello.wall.0.abs_diff(self.fx.now.wall.0);
-        if u128::from(clocks_differ) < CLOCKS_AGREE.as_millis() {
-            self.fx.unconfirmed = Duration::ZERO;
-        }
+        self.count_absence(name, hello);
         if let Some(remembered) = hello.remembered
             && self.went_back(name, hello)
         {
@@ -110,6 +107,19 @@ impl Node {
             if let Some(relationship) = ours {
                 relationship.heard_hello(session, pair, &mut self.fx);
             }
+        }
+    }
+
+    /// The partner tells how long this node was away. What it says is a duration that grows old on its way, so it must
+    /// be fresh: the session has just begun.
+    fn count_absence(&mut self, name: &NodeName, hello: &Hello) {
+        let Some(peer) = self.peers.get(name) else { return };
+        let (now, began) = (self.fx.instant(), peer.detector.began());
+        let fresh = began.is_some_and(|began| now.since(began) < FRESH);
+        if let Some(heard) = hello.heard.filter(|_| fresh)
+            && let Some(shift) = self.fx.absence.heard_by_partner(heard, now)
+        {
+            self.mend_clock(shift, "the partner remembers when it last heard this node");
         }
     }
 
@@ -218,6 +228,7 @@ impl Node {
                 number,
                 echo,
                 wall: self.fx.now.wall,
+                clock: now,
                 persisted: self.fx.persisted,
                 pulses: pairs.map(|relationship| relationship.pulse(&self.fx)).collect(),
             };

@@ -86,7 +86,12 @@ fn the_standby_takes_over_when_the_active_node_dies_and_clients_keep_their_addre
     let [a, b] = pair.tables();
     assert_eq!(a, b);
 
-    pair.run(31 * SECOND);
+    pair.run(60 * SECOND);
+    assert_eq!(pair.active(), [1], "no failback to a primary that has heard nobody");
+    assert_eq!(pair.rebind(1, first, &[0, 1]), [(1, MessageType::Ack, first, Some(7_200))]);
+    pair.run(29 * SECOND);
+    assert_eq!(pair.active(), [1]);
+    pair.run(2 * SECOND);
     assert_eq!(pair.active(), [0], "failback after its delay");
     assert_eq!(pair.rebind(2, second, &[0, 1]), [(0, MessageType::Ack, second, Some(7_200))]);
 }
@@ -194,12 +199,13 @@ fn a_node_that_lost_its_store_gets_everything_back_and_holds_back_for_the_lead_t
 #[test]
 fn a_node_that_lost_its_store_and_is_active_again_draws_on_its_partner() {
     let mut pair = Pair::new();
-    pair.acquire(1).unwrap();
+    let (_, address, _) = pair.acquire(1).unwrap();
     pair.kill(0);
     pair.hosts[0].disk.clear();
     pair.start(0, false);
     pair.connect();
     assert_eq!(pair.active(), [1]);
+    pair.rebind(1, address, &[0, 1]);
     pair.run(31 * SECOND);
     assert_eq!(pair.active(), [0], "failback");
     assert!(pair.status(0).embargo.is_some());

@@ -3,7 +3,7 @@
 use super::*;
 use crate::port;
 use standfast_core::message::{Heartbeat, PairMessage};
-use standfast_core::time::Wall;
+use standfast_core::time::{Instant, Wall};
 use standfast_rpc::tls::{Authority, Role};
 use std::path::Path;
 use std::time::Duration;
@@ -76,7 +76,14 @@ fn settings(node: &str, peer: &str, address: SocketAddr) -> PeerSettings {
 
 fn heartbeat(number: u64) -> PeerMessage {
     let persisted = standfast_core::id::Sequence(3);
-    PeerMessage::Heartbeat(Heartbeat { number, echo: None, wall: Wall(1), persisted, pulses: Vec::new() })
+    PeerMessage::Heartbeat(Heartbeat {
+        number,
+        echo: None,
+        wall: Wall(1),
+        clock: Instant(0),
+        persisted,
+        pulses: Vec::new(),
+    })
 }
 
 fn pass_done() -> PeerMessage {

@@ -13,7 +13,8 @@ pub use admin::{
     subject,
 };
 pub use peer::{Frame, MAX_FRAME, Open, Protocol};
-pub use record::{Key, WallOffset, decode_record, encode_record};
+pub use record::{Key, decode_record, encode_record};
+pub use standfast_core::scale::WallOffset;
 
 use std::fmt;
 

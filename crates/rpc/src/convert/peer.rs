@@ -9,9 +9,10 @@ use crate::proto::{self, heartbeat_request, heartbeat_response, pair_message, re
 use standfast_core::failover::replication::BATCH_RECORDS;
 use standfast_core::id::{Incarnation, NodeName, RelationshipName, Revision, Sequence, Session};
 use standfast_core::lease::record::LeaseRecord;
-use standfast_core::message::{Echo, Heartbeat, Hello, PairHello, PairMessage, PeerMessage, Pulse, Ready};
-use standfast_core::time::{Remaining, Wall};
+use standfast_core::message::{Echo, HeardClock, Heartbeat, Hello, PairHello, PairMessage, PeerMessage, Pulse, Ready};
+use standfast_core::time::{Instant, Remaining, Wall};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// Largest message on a peer stream, in bytes. A full batch of the largest records takes about 350 KiB.
 pub const MAX_FRAME: usize = 1 << 20;
@@ -172,6 +173,7 @@ impl From<Heartbeat> for proto::Heartbeat {
             number: heartbeat.number,
             echo: heartbeat.echo.map(|echo| proto::Echo { number: echo.number, held_us: echo.held }),
             wall_ms: heartbeat.wall.0,
+            clock_us: heartbeat.clock.0,
             persisted: heartbeat.persisted.0,
             pulses: heartbeat.pulses.into_iter().map(Into::into).collect(),
         }
@@ -189,6 +191,7 @@ impl TryFrom<proto::Heartbeat> for Heartbeat {
             number: counter("Heartbeat.number", heartbeat.number)?,
             echo: heartbeat.echo.map(echo).transpose()?,
             wall: Wall(heartbeat.wall_ms),
+            clock: Instant(heartbeat.clock_us),
             persisted: Sequence(counter("Heartbeat.persisted", heartbeat.persisted)?),
             pulses: decode_all("Heartbeat.pulses", heartbeat.pulses, MAX_PAIRS, Pulse::try_from)?,
         })
@@ -230,6 +233,11 @@ impl From<Hello> for proto::Hello {
             incarnation: hello.incarnation.0,
             wall_ms: hello.wall.0,
             remembered: hello.remembered.map(Into::into),
+            heard: hello.heard.map(|heard| proto::HeardClock {
+                incarnation: heard.incarnation.0,
+                clock_us: heard.clock.0,
+                ago_us: u64::try_from(heard.ago.as_micros()).unwrap_or(u64::MAX),
+            }),
             server_identifiers: hello.server_identifiers.into_iter().map(Ipv4Addr::to_bits).collect(),
             pairs: hello.pairs.into_iter().map(Into::into).collect(),
         }
@@ -243,6 +251,11 @@ impl TryFrom<proto::Hello> for Hello {
             incarnation: Incarnation(hello.incarnation),
             wall: Wall(hello.wall_ms),
             remembered: hello.remembered.map(TryInto::try_into).transpose()?,
+            heard: hello.heard.map(|heard| HeardClock {
+                incarnation: Incarnation(heard.incarnation),
+                clock: Instant(heard.clock_us),
+                ago: Duration::from_micros(heard.ago_us),
+            }),
             server_identifiers: decode_all(
                 "Hello.server_identifiers",
                 hello.server_identifiers,
@@ -370,6 +383,7 @@ impl From<LeaseRecord> for proto::LeaseRecord {
             hostname: record.hostname.into_vec(),
             expires_in_ms: record.expires_in.0,
             potential_expires_in_ms: record.potential_expires_in.0,
+            in_doubt: record.in_doubt,
             version: Some(record.version.into()),
             epoch: Some(record.epoch.into()),
         }
@@ -387,6 +401,7 @@ impl TryFrom<proto::LeaseRecord> for LeaseRecord {
             hostname: option_bytes("LeaseRecord.hostname", record.hostname)?.into(),
             expires_in: Remaining(record.expires_in_ms),
             potential_expires_in: Remaining(record.potential_expires_in_ms),
+            in_doubt: record.in_doubt,
             version: version("LeaseRecord.version", record.version)?,
             epoch: epoch("LeaseRecord.epoch", record.epoch)?,
         })

@@ -1,4 +1,4 @@
-//! What the store holds: keys, payloads, and the way of an instant to wall time and back.
+//! What the store holds: keys and payloads.
 
 use super::vocabulary::{
     client_id, counter, epoch, hardware, lease_state, name, option_bytes, optional_proof, phase, phase_to_proto,
@@ -11,9 +11,11 @@ use standfast_core::id::{Epoch, Incarnation, NodeName, RelationshipName, Sequenc
 use standfast_core::lease::record::Lease;
 use standfast_core::message::Remembered;
 use standfast_core::output::StoredRecord;
+use standfast_core::scale::WallOffset;
 use standfast_core::stored::{Embargo, NodeRecord, RelationshipRecord};
-use standfast_core::time::{Instant, Wall};
+use standfast_core::time::Wall;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 const LEASE: u8 = b'l';
 const RELATIONSHIP: u8 = b'r';
@@ -75,32 +77,6 @@ impl Key {
             [NODE] => Ok(Self::Node),
             [..] => Err(unknown()),
         }
-    }
-}
-
-/// How far the wall clock is ahead of the monotonic one, in microseconds. Taken once, when the store is opened: a wall
-/// clock that is set later must not move what is stored.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WallOffset(pub i64);
-
-impl WallOffset {
-    /// As read from both clocks together.
-    #[must_use]
-    pub fn between(instant: Instant, wall: Wall) -> Self {
-        Self(wall.0.saturating_mul(1_000).saturating_sub(instant.0))
-    }
-
-    /// Milliseconds since 1970, rounded up; `None` for what lies before every wall time.
-    fn to_wall(self, instant: Instant) -> Option<i64> {
-        if instant <= Instant::NEVER {
-            return None;
-        }
-        Some(instant.0.saturating_add(self.0).saturating_add(999).div_euclid(1_000))
-    }
-
-    fn to_instant(self, wall: Option<i64>) -> Instant {
-        let instant = |wall: i64| Instant(wall.saturating_mul(1_000).saturating_sub(self.0));
-        wall.map_or(Instant::NEVER, |wall| instant(wall).max(Instant::NEVER))
     }
 }
 
@@ -258,6 +234,9 @@ fn node_to_proto(record: &NodeRecord, offset: WallOffset) -> proto::StoredNode {
         peers: record.peers.iter().map(peer).collect(),
         last_running_ms: record.last_running.0,
         last_running_at_ms: offset.to_wall(record.last_running_at).unwrap_or(0),
+        clock_zero_ms: offset.to_wall(record.clock_zero),
+        clock_confirmed: record.clock_confirmed,
+        doubt_ms: record.doubt.map(|doubt| u64::try_from(doubt.as_millis()).unwrap_or(u64::MAX)),
         revision: record.revision.clone().map(Into::into),
         sequence: record.sequence.0,
     }
@@ -274,6 +253,9 @@ fn node_from_proto(stored: proto::StoredNode, offset: WallOffset) -> Result<Node
         peers: stored.peers.into_iter().map(peer).collect::<Result<_, DecodeError>>()?,
         last_running: Wall(stored.last_running_ms),
         last_running_at: offset.to_instant(Some(stored.last_running_at_ms)),
+        clock_zero: offset.to_instant(stored.clock_zero_ms),
+        clock_confirmed: stored.clock_confirmed,
+        doubt: stored.doubt_ms.map(Duration::from_millis),
         revision: stored.revision.map(TryInto::try_into).transpose()?,
         sequence: Sequence(counter("StoredNode.sequence", stored.sequence)?),
     })

@@ -10,10 +10,14 @@ use prost::Message as _;
 use standfast_core::failover::state::{Phase, Proof};
 use standfast_core::id::{Epoch, Incarnation, NodeName, RelationshipName, Revision, Sequence, Session, Slot};
 use standfast_core::lease::record::{ClientId, HardwareAddress, Lease, LeaseRecord, LeaseState, Version};
-use standfast_core::message::{Echo, Heartbeat, Hello, PairHello, PairMessage, PeerMessage, Pulse, Ready, Remembered};
+use standfast_core::message::{
+    Echo, HeardClock, Heartbeat, Hello, PairHello, PairMessage, PeerMessage, Pulse, Ready, Remembered,
+};
 use standfast_core::output::StoredRecord;
+use standfast_core::scale::WallOffset;
 use standfast_core::stored::{Embargo, NodeRecord, RelationshipRecord};
 use standfast_core::time::{Instant, Remaining, Wall};
+use std::time::Duration;
 
 const PHASES: [Phase; 6] = [
     Phase::Startup,
@@ -60,6 +64,13 @@ fn remembered() -> impl Strategy<Value = Remembered> {
     (any::<u64>(), sequences())
         .prop_map(|(incarnation, persisted)| Remembered { incarnation: Incarnation(incarnation), persisted })
 }
+fn heard() -> impl Strategy<Value = HeardClock> {
+    (any::<u64>(), any::<i64>(), any::<u64>()).prop_map(|(incarnation, clock, ago)| HeardClock {
+        incarnation: Incarnation(incarnation),
+        clock: Instant(clock),
+        ago: Duration::from_micros(ago),
+    })
+}
 fn revisions() -> impl Strategy<Value = Revision> {
     (counters(), nodes()).prop_map(|(number, node)| Revision { number, node })
 }
@@ -79,12 +90,15 @@ prop_compose! {
         hostname in bytes(),
         expires_in in remaining(),
         potential_expires_in in remaining(),
+        in_doubt in any::<bool>(),
         version in versions(),
         epoch in epochs(),
     ) -> LeaseRecord {
         let (client, hostname) = (ClientId::new(&client), hostname.into());
         let address = address.into();
-        LeaseRecord { address, state, client, hardware, hostname, expires_in, potential_expires_in, version, epoch }
+        LeaseRecord {
+            address, state, client, hardware, hostname, expires_in, potential_expires_in, in_doubt, version, epoch,
+        }
     }
 }
 
@@ -106,12 +120,12 @@ prop_compose! {
     fn heartbeats()(
         number in counters(),
         echo in option::of((counters(), counters())),
-        wall in any::<i64>(),
+        (wall, clock) in any::<(i64, i64)>(),
         persisted in sequences(),
         pulses in vec(pulses(), 0..3),
     ) -> Heartbeat {
         let echo = echo.map(|(number, held)| Echo { number, held });
-        Heartbeat { number, echo, wall: Wall(wall), persisted, pulses }
+        Heartbeat { number, echo, wall: Wall(wall), clock: Instant(clock), persisted, pulses }
     }
 }
 
@@ -136,10 +150,11 @@ prop_compose! {
         incarnation in any::<u64>(),
         wall in any::<i64>(),
         remembered in option::of(remembered()),
+        heard in option::of(heard()),
         server_identifiers in vec(any::<u32>().prop_map(Into::into), 0..3),
         pairs in vec(pair_hellos(), 0..3),
     ) -> Hello {
-        Hello { incarnation: Incarnation(incarnation), wall: Wall(wall), remembered, server_identifiers, pairs }
+        Hello { incarnation: Incarnation(incarnation), wall: Wall(wall), remembered, heard, server_identifiers, pairs }
     }
 }
 
@@ -241,7 +256,8 @@ prop_compose! {
         incarnations in vec(any::<u64>().prop_map(Incarnation), 0..5),
         peers in vec((nodes(), remembered()), 0..3),
         last_running in any::<i64>(),
-        last_running_at in -1_000_000_000_i64..1_000_000_000,
+        (last_running_at, clock_zero) in (-1_000_000_000_i64..1_000_000_000, -1_000_000_000_i64..1_000_000_000),
+        (clock_confirmed, doubt) in any::<(bool, Option<u32>)>(),
         revision in option::of(revisions()),
         sequence in sequences(),
     ) -> NodeRecord {
@@ -251,6 +267,9 @@ prop_compose! {
             peers,
             last_running: Wall(last_running),
             last_running_at: Instant(last_running_at * 1_000),
+            clock_zero: Instant(clock_zero * 1_000),
+            clock_confirmed,
+            doubt: doubt.map(|millis| Duration::from_millis(millis.into())),
             revision,
             sequence,
         }
@@ -327,6 +346,7 @@ fn record() -> proto::LeaseRecord {
         hostname: Vec::new(),
         expires_in_ms: 1,
         potential_expires_in_ms: 1,
+        in_doubt: false,
         version: Some(proto::Version { slot_zero: 1, slot_one: 0 }),
         epoch: Some(proto::Epoch { number: 1, slot: proto::Slot::One.into() }),
     }

@@ -5,9 +5,8 @@ use super::{Acked, Checker, Disks, Record, Seen, Time};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// Times that crossed the network or a restart differ by this much: wall clocks step by up to four seconds in all, which
-/// the grace before an address is given on covers.
-const ROUNDING: Time = 5_100_000;
+/// Lease times are whole seconds, counted by clocks that may drift.
+const ROUNDING: Time = 1_100_000;
 
 /// For so long a declined address is nobody's, even if its client gets it again from a node that has not heard of it.
 const DECLINED_FOR: Time = 60_000_000;

@@ -4,9 +4,8 @@ use super::{Checker, Seen, Time};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// For the time that messages take, whole seconds, and wall clocks that step by up to four seconds over a restart; the
-/// grace before an address is given on covers all of it.
-const ROUNDING: Time = 5_100_000;
+/// For the time that messages take and for whole seconds.
+const ROUNDING: Time = 1_100_000;
 
 #[derive(Debug)]
 pub(super) struct Check {

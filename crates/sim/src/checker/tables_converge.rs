@@ -15,20 +15,20 @@ impl Checker for Check {
     }
 
     fn see(&mut self, _: Time, seen: &Seen) -> Result<(), String> {
-        let Seen::End { tables: [one, two], .. } = seen else { return Ok(()) };
+        let Seen::End { tables: [one, two], doubt, .. } = seen else { return Ok(()) };
         if one.len() != two.len() {
             return Err(format!("{} records on one node, {} on the other", one.len(), two.len()));
         }
-        match one.iter().zip(two).find(|(a, b)| !alike(a, b)) {
+        match one.iter().zip(two).find(|(a, b)| !alike(a, b, ROUNDING.saturating_add(*doubt))) {
             Some((a, b)) => Err(format!("{a:?} and {b:?}")),
             None => Ok(()),
         }
     }
 }
 
-fn alike(a: &Record, b: &Record) -> bool {
+fn alike(a: &Record, b: &Record, within: Time) -> bool {
     let same = (a.address, a.state, a.version) == (b.address, b.state, b.version);
-    same && (a.state == LeaseState::Free || a.client == b.client && (a.expiry - b.expiry).abs() <= ROUNDING)
+    same && (a.state == LeaseState::Free || a.client == b.client && (a.expiry - b.expiry).abs() <= within)
 }
 
 #[cfg(test)]
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     fn end(one: Vec<Record>, two: Vec<Record>) -> [(Time, Seen); 1] {
-        [(0, Seen::End { tables: [one, two], active: Vec::new(), without_lease: Vec::new() })]
+        [(0, Seen::End { tables: [one, two], doubt: 0, active: Vec::new(), without_lease: Vec::new() })]
     }
 
     #[test]

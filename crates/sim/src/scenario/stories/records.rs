@@ -230,7 +230,10 @@ pub(super) static TWO_CONTENTS: Scenario = Scenario {
         story.discovers(X);
         story.wait(50);
         story.cuts_power(A);
-        story.wait_ms(9_200);
+        // So that nobody can tell a how long it was away.
+        story.cuts_power(B);
+        story.starts(B);
+        story.wait_ms(12_200);
         story.sets_clock_ahead(A, 10);
         story.starts(A);
         story.wait(12);
