@@ -33,9 +33,12 @@ pub fn leases(data_dir: &Path, scratch: &Path) -> Vec<Stored> {
     let since_1970 = WallOffset(0);
     let lease = |(key, payload): (&[u8], &[u8])| {
         let key = Key::decode(key).expect("a key of ours");
+        if key == Key::Configuration {
+            return None;
+        }
         match decode_record(key, payload, since_1970).expect("a record that can be read") {
             StoredRecord::Lease(_, lease) => Some(stored(&lease)),
-            StoredRecord::Relationship(_) | StoredRecord::Node(_) => None,
+            StoredRecord::Relationship(_) | StoredRecord::Node(_) | StoredRecord::Configuration(_) => None,
         }
     };
     opened.records.iter().filter_map(lease).collect()

@@ -8,6 +8,7 @@ use crate::tls;
 use clap::Args;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
+use standfast_rpc::convert::MAX_TEXT;
 use standfast_rpc::proto;
 use standfast_rpc::proto::admin_service_client::AdminServiceClient;
 use standfast_rpc::tls::{Role, TlsFiles};
@@ -30,6 +31,9 @@ pub(crate) const SOCKET: &str = "admin.sock";
 
 /// A node that does not take a connection within this is unreachable.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The longest answer is a cluster file.
+const MAX_ANSWER: usize = MAX_TEXT + (1 << 20);
 
 pub(crate) type Client = AdminServiceClient<InterceptedService<Channel, Reason>>;
 
@@ -98,7 +102,8 @@ impl Server {
             Door::Socket(path) => connect_socket(path).await,
             Door::Port(address) => connect_port(address, self.operator_files()?).await,
         }?;
-        Ok(AdminServiceClient::with_interceptor(channel, Reason(self.reason.clone())))
+        let client = AdminServiceClient::with_interceptor(channel, Reason(self.reason.clone()));
+        Ok(client.max_decoding_message_size(MAX_ANSWER).max_encoding_message_size(MAX_ANSWER))
     }
 
     fn door(&self) -> Door {

@@ -1,4 +1,8 @@
-//! `standfast config`: the cluster file.
+//! `standfast config`: the cluster file, and the configuration that the cluster uses.
+
+mod apply;
+mod changes;
+mod show;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output;
@@ -15,6 +19,12 @@ pub(crate) const DEFAULT_FILE: &str = "/etc/standfast/cluster.toml";
 pub(crate) enum Config {
     /// Report every mistake in a cluster file, without touching a node or a network
     Check(Check),
+    /// Print the configuration that the cluster uses
+    Show(show::Show),
+    /// Say what a cluster file would change, and whose leases that touches
+    Diff(changes::Diff),
+    /// Make a cluster file the next revision of the cluster, on every node
+    Apply(apply::Apply),
 }
 
 #[derive(Args)]
@@ -30,6 +40,9 @@ impl Config {
     pub(crate) fn run(self) -> Outcome {
         match self {
             Self::Check(check) => check.run(),
+            Self::Show(show) => show.run(),
+            Self::Diff(diff) => diff.run(),
+            Self::Apply(apply) => apply.run(),
         }
     }
 }
@@ -99,7 +112,7 @@ fn summary(file: &Path, cluster: Option<&Cluster>, mistakes: &[Mistake]) -> Stri
     )
 }
 
-fn count(number: usize, thing: &str) -> String {
+pub(crate) fn count(number: usize, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{plural}")
 }

@@ -19,6 +19,7 @@ mod leases;
 mod output;
 mod packet;
 mod promotion;
+mod scope;
 mod screen;
 mod serve;
 mod shell;
@@ -54,6 +55,9 @@ enum Noun {
     Pause(promotion::Pause),
     /// End a pause
     Resume(promotion::Resume),
+    /// Show, disable and enable scopes
+    #[command(subcommand)]
+    Scope(scope::Scope),
     /// Show and release leases
     #[command(subcommand)]
     Leases(leases::Leases),
@@ -67,7 +71,7 @@ enum Noun {
     Events(events::Events),
     /// Load DHCP servers with simulated clients, and measure them
     Bench(bench::Bench),
-    /// Check the cluster file
+    /// Check, show and change the configuration
     #[command(subcommand)]
     Config(config::Config),
     /// Make the cluster's private authority and issue certificates
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
         Noun::Init(init) => init.run(),
         Noun::Pause(pause) => pause.run(),
         Noun::Resume(resume) => resume.run(),
+        Noun::Scope(scope) => scope.run(),
         Noun::Leases(leases) => leases.run(),
         Noun::Conflicts(conflicts) => conflicts.run(),
         Noun::Explain(explain) => explain.run(),

@@ -48,9 +48,9 @@ impl Serve {
                     mistakes.into_iter().map(|mistake| format!("{:?}", Report::new(mistake))).collect();
                 Err(Failure::new(Exit::BadConfiguration, format!("the cluster file is wrong\n{}", reports.join("\n"))))
             }
-            Err(error @ (DaemonError::NoSuchNode { .. } | DaemonError::Unreadable { .. })) => {
-                Err(Failure::new(Exit::BadConfiguration, error))
-            }
+            Err(
+                error @ (DaemonError::NoSuchNode { .. } | DaemonError::Unreadable { .. } | DaemonError::Revision(_)),
+            ) => Err(Failure::new(Exit::BadConfiguration, error)),
             Err(
                 error @ (DaemonError::Tls(_)
                 | DaemonError::Store(_)

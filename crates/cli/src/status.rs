@@ -40,7 +40,7 @@ impl Status {
     }
 }
 
-async fn fetch(server: &Server) -> Result<Report, Failure> {
+pub(crate) async fn fetch(server: &Server) -> Result<Report, Failure> {
     let mut client = server.connect().await?;
     let response = client.get_status(proto::GetStatusRequest {}).await.map_err(|status| admin::failed(&status))?;
     Ok(response.into_inner().status.unwrap_or_default().into())
@@ -63,7 +63,8 @@ fn text(report: &Report, now: i64) -> String {
     if !report.scopes.is_empty() {
         parts.push(format!("\n{}", scopes(&report.scopes).trim_fmt()));
     }
-    let notes: Vec<_> = report.relationships.iter().flat_map(notes).collect();
+    let notes = report.relationships.iter().flat_map(notes);
+    let notes: Vec<_> = notes.chain(report.configuration_notes.iter().map(|note| words::wrapped(note))).collect();
     parts.extend((!notes.is_empty()).then(|| format!("\n{}", notes.join("\n"))));
     parts.join("\n")
 }
@@ -115,7 +116,7 @@ fn notes(relationship: &Relationship) -> impl Iterator<Item = String> {
 }
 
 /// Declined addresses are rare, and have a column only if there are any.
-fn scopes(scopes: &[Scope]) -> Table {
+pub(crate) fn scopes(scopes: &[Scope]) -> Table {
     let any_declined = scopes.iter().any(|scope| scope.declined > 0);
     let declined = any_declined.then_some("DECLINED");
     let header = ["SCOPE", "SUBNET", "HERE", "SIZE", "BOUND", "FREE HERE", "FREE THERE", "RESERVED"];

@@ -3,6 +3,30 @@
 use standfast_core::lease::record::{ClientId, HardwareAddress};
 use standfast_rpc::proto;
 
+/// As the core writes it.
+pub(crate) fn revision(revision: Option<&proto::Revision>) -> String {
+    revision.map_or_else(|| "0".to_owned(), |revision| format!("{} of {}", revision.number, revision.node))
+}
+
+/// A sentence in lines of at most 100 columns.
+pub(crate) fn wrapped(sentence: &str) -> String {
+    let mut text = String::new();
+    let mut column = 0;
+    for word in sentence.split(' ') {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > 100 {
+            text.push_str("\n  ");
+            column = 2;
+        } else if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += width;
+    }
+    text
+}
+
 /// A state of a relationship; `None` if it was not said.
 pub(crate) fn phase(phase: proto::Phase) -> Option<&'static str> {
     match phase {

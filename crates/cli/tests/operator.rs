@@ -13,6 +13,17 @@ use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status};
 
+const CLUSTER: &str = r#"cluster = "hq"
+[[node]]
+name = "dhcp-a"
+rpc = "127.0.0.1:6767"
+dhcp_listen = ["127.0.0.1:1067"]
+[[scope]]
+name = "lan"
+subnet = "10.20.0.0/24"
+pools = ["10.20.0.50-10.20.0.249"]
+"#;
+
 /// What the node says, and what it was asked.
 #[derive(Default)]
 struct Script {
@@ -23,6 +34,7 @@ struct Script {
     checks: Vec<proto::Check>,
     forbidden: bool,
     reason: Option<Vec<u8>>,
+    diff: proto::DiffConfigurationResponse,
     asked: Vec<String>,
 }
 
@@ -113,6 +125,38 @@ impl AdminService for Node {
             node: "dhcp-b".into(),
             checks: self.0.lock().unwrap().checks.clone(),
         }))
+    }
+    async fn get_configuration(
+        &self,
+        request: Request<proto::GetConfigurationRequest>,
+    ) -> Answer<proto::GetConfigurationResponse> {
+        self.asked(&request)?;
+        let configuration = proto::ConfigurationText {
+            revision: Some(proto::Revision { number: 3, node: "dhcp-b".into() }),
+            act: None,
+            text: CLUSTER.into(),
+        };
+        let notes = vec!["dhcp-a uses revision 2 of dhcp-a".into()];
+        Ok(Response::new(proto::GetConfigurationResponse { configuration: Some(configuration), notes }))
+    }
+    async fn diff_configuration(
+        &self,
+        request: Request<proto::DiffConfigurationRequest>,
+    ) -> Answer<proto::DiffConfigurationResponse> {
+        self.asked(&request)?;
+        Ok(Response::new(self.0.lock().unwrap().diff.clone()))
+    }
+    async fn apply_configuration(
+        &self,
+        request: Request<proto::ApplyConfigurationRequest>,
+    ) -> Answer<proto::ApplyConfigurationResponse> {
+        Ok(Response::new(proto::ApplyConfigurationResponse { mistakes: Vec::new(), result: self.result(&request)? }))
+    }
+    async fn set_scope_disabled(
+        &self,
+        request: Request<proto::SetScopeDisabledRequest>,
+    ) -> Answer<proto::SetScopeDisabledResponse> {
+        Ok(Response::new(proto::SetScopeDisabledResponse { result: self.result(&request)? }))
     }
 }
 
@@ -218,12 +262,14 @@ fn what_a_node_answers_is_how_a_command_ends() {
             &["pause", "30min"],
             &["resume"],
             &["leases", "release", "10.20.0.50"],
+            &["scope", "disable", "lan", "--reason", "the floor is closed"],
+            &["scope", "enable", "lan"],
         ] {
             let (status, out, err) = stand.run(command);
             assert_eq!(status, exit, "{command:?} {out}{err}");
             assert!(outcome == Outcome::Unspecified || format!("{out}{err}").contains("because of the moon"));
         }
-        assert_eq!(stand.asked().len(), 6);
+        assert_eq!(stand.asked().len(), 8);
     }
 }
 
@@ -326,6 +372,52 @@ fn a_reason_goes_with_what_an_operator_does() {
     assert_eq!(stand.run(&["pause", "30min", "--reason", "new switch"]).0, 0);
     let reason = stand.node.0.lock().unwrap().reason.take();
     assert_eq!(reason.as_deref(), Some(&b"new switch"[..]));
+}
+
+#[test]
+fn a_configuration_is_shown_as_it_is_stored() {
+    let stand = Stand::answering(Outcome::Done, "");
+    let (exit, text, said) = stand.run(&["config", "show"]);
+    assert_eq!((exit, text.as_str()), (0, CLUSTER), "nothing but the text, to be edited and applied again");
+    assert!(said.contains("Revision 3 of dhcp-b") && said.contains("dhcp-a uses revision 2"), "{said}");
+    let (exit, json, _) = stand.run(&["config", "show", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((exit, json["revision"]["number"].as_u64(), json["text"].as_str()), (0, Some(3), Some(CLUSTER)));
+}
+
+#[test]
+fn a_change_that_touches_leases_is_confirmed_and_a_refused_one_ends_with_20() {
+    let stand = Stand::answering(Outcome::Done, "revision 4 is in use");
+    let file = stand.dir.path().join("cluster.toml");
+    std::fs::write(&file, CLUSTER).unwrap();
+    let file = file.to_str().unwrap();
+    let asked = |stand: &Stand, what: &str| stand.asked().iter().filter(|asked| asked.starts_with(what)).count();
+
+    let (exit, text, _) = stand.run(&["config", "apply", file, "--reason", "a printer"]);
+    assert_eq!((exit, text.contains("revision 4 is in use")), (0, true), "{text}");
+    assert_eq!(asked(&stand, "ApplyConfigurationRequest"), 1);
+
+    let touched = proto::TouchedLeases { live: 2, effect: "no longer given away".into(), ..Default::default() };
+    let change = proto::ConfigurationChange { name: "lan".into(), touched: vec![touched], ..Default::default() };
+    stand.node.0.lock().unwrap().diff.changes = vec![change];
+    let (exit, text, said) = stand.run(&["config", "apply", file]);
+    assert_eq!((exit, text.starts_with("TO DO  Look at the 2 leases")), (20, true), "{text}");
+    assert!(said.contains("--yes"), "{said}");
+    assert_eq!(asked(&stand, "ApplyConfigurationRequest"), 0, "nothing was applied");
+    assert_eq!(stand.run(&["config", "apply", file, "--dry-run"]).0, 0);
+    assert_eq!(stand.run(&["config", "apply", file, "--yes", "--without", "dhcp-a"]).0, 0);
+    assert!(stand.asked().pop().unwrap().contains("without: [\"dhcp-a\"]"));
+    assert_eq!(stand.run(&["config", "diff", file]).0, 0);
+
+    stand.node.0.lock().unwrap().diff.changes[0].refused = vec!["first disable it".into()];
+    let (exit, text, _) = stand.run(&["config", "diff", file]);
+    assert_eq!((exit, text.contains("REFUSED: first disable it")), (20, true), "{text}");
+    stand.node.0.lock().unwrap().diff.mistakes = vec!["line 3: what is this?".into()];
+    let (exit, _, text) = stand.run(&["config", "apply", file, "--yes"]);
+    assert_eq!((exit, text.contains("line 3: what is this?")), (10, true), "a node of another version: {text}");
+    std::fs::write(file, "cluster = 7").unwrap();
+    assert_eq!(stand.run(&["config", "apply", file]).0, 10);
+    assert_eq!(stand.run(&["config", "diff", file]).0, 10);
 }
 
 #[test]

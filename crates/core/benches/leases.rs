@@ -4,7 +4,7 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use standfast_core::configuration::{
-    AddressRange, Boot, Configuration, LeaseTime, Pool, Probe, Scope, ScopeOwner, Subnet,
+    Act, AddressRange, Boot, Configuration, LeaseTime, Pool, Probe, Scope, ScopeOwner, Subnet,
 };
 use standfast_core::id::{Epoch, Incarnation, RelationshipName, Revision, Sequence, Slot};
 use standfast_core::input::{Identity, Input, Link, Packet};
@@ -61,6 +61,8 @@ fn configuration(addresses: u32) -> Configuration {
         }],
         classes: Vec::new(),
         server_identifiers: BTreeMap::new(),
+        text: "".into(),
+        act: Act::default(),
     }
 }
 

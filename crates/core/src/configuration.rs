@@ -3,10 +3,18 @@
 //! Built from the cluster file by the node crate, which reports every mistake with its place in the file; a value of
 //! this type is consistent (pools lie in their subnets, names resolve, scopes do not overlap).
 
+mod addresses;
+mod change;
+
+pub use addresses::AddressSet;
+pub use change::{Objection, objections};
+
 use crate::id::{NodeName, RelationshipName, Revision, ScopeName};
 use crate::lease::record::{ClientId, HardwareAddress};
+use crate::time::Wall;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The whole configuration of one revision.
@@ -26,6 +34,41 @@ pub struct Configuration {
     pub classes: Vec<Class>,
     /// Server identifier of a node that configures one.
     pub server_identifiers: BTreeMap<NodeName, Ipv4Addr>,
+    /// What all this was read from: what nodes send each other, and people are shown.
+    pub text: Arc<str>,
+    /// Whose act made it a revision.
+    pub act: Act,
+}
+
+impl Configuration {
+    /// Stands for the text where two are compared from afar. Peers are trusted; it only has to tell mistakes apart.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        // FNV-1a.
+        self.text
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    }
+
+    /// The nodes that may give an address of `scope` to a client.
+    pub fn members<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a NodeName> {
+        let (pair, alone) = match &scope.owner {
+            ScopeOwner::Relationship(name) => (self.relationships.iter().find(|pair| pair.name == *name), None),
+            ScopeOwner::Node(node) => (None, Some(node)),
+        };
+        pair.into_iter().flat_map(|pair| [&pair.primary, &pair.standby]).chain(alone)
+    }
+}
+
+/// An operator's act: who wants something, and why.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Act {
+    /// Empty for the file that a cluster starts with.
+    pub who: String,
+    /// In the operator's words; may be empty.
+    pub why: String,
+    /// By the clock of the node that was told.
+    pub when: Wall,
 }
 
 /// Two nodes paired for a set of scopes, and how they fail over.

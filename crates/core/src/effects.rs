@@ -128,6 +128,7 @@ impl Effects {
             StoredRecord::Lease(_, lease) => lease.sequence = self.last,
             StoredRecord::Relationship(record) => record.sequence = self.last,
             StoredRecord::Node(record) => record.sequence = self.last,
+            StoredRecord::Configuration(record) => record.sequence = self.last,
         }
         self.outputs.writes.push(Write { sequence: self.last, record });
         self.last
@@ -235,14 +236,11 @@ mod tests {
     use crate::time::Wall;
 
     fn hello() -> PeerMessage {
-        PeerMessage::Hello(Hello {
-            incarnation: Incarnation(1),
-            wall: Wall(0),
-            remembered: None,
-            heard: None,
-            server_identifiers: vec![],
-            pairs: vec![],
-        })
+        let (incarnation, wall) = (Incarnation(1), Wall(0));
+        let revision = crate::id::Revision { number: 1, node: "a".into() };
+        let (server_identifiers, pairs) = (vec![], vec![]);
+        let hello = Hello { incarnation, wall, remembered: None, heard: None, server_identifiers, pairs, revision, digest: 0 };
+        PeerMessage::Hello(hello)
     }
 
     fn heartbeat() -> PeerMessage {

@@ -148,4 +148,8 @@ codes! {
     OperatorActed = 4004 "operator_acted" Info;
     /// This node's certificate ends soon.
     CertificateEnds = 4005 "certificate_ends" Warning;
+    /// Nodes were given different configurations, or a file differs from what is in use.
+    ConfigurationDrift = 4006 "configuration_drift" Warning;
+    /// This node cannot use the cluster's revision.
+    ConfigurationUnreadable = 4007 "configuration_unreadable" Alarm;
 }

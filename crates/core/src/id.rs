@@ -123,3 +123,9 @@ pub struct Revision {
     /// Where it was applied.
     pub node: NodeName,
 }
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.number, self.node)
+    }
+}

@@ -1,10 +1,11 @@
 //! The door in: everything that can happen to a node.
 
 use crate::configuration::Configuration;
-use crate::id::{Incarnation, NodeName, RelationshipName, Sequence, Session};
+use crate::id::{Incarnation, NodeName, RelationshipName, Revision, Sequence, Session};
 use crate::lease::record::{ClientId, HardwareAddress};
 use crate::message::PeerMessage;
 use crate::time::{Instant, Wall};
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
@@ -171,8 +172,8 @@ pub enum Command {
     },
     /// Record leases that another server gave to clients.
     Import(Vec<ImportedLease>),
-    /// Use another revision of the configuration.
-    Configure(Arc<Configuration>),
+    /// Make this configuration the next revision of the cluster.
+    Apply(Apply),
     /// Stop: leave cleanly where the partner is connected and in normal.
     Leave,
 }
@@ -190,6 +191,19 @@ pub struct ImportedLease {
     pub hostname: Box<[u8]>,
     /// When it ends.
     pub expiry: Wall,
+}
+
+/// A configuration that an operator wants.
+#[derive(Clone, Debug)]
+pub struct Apply {
+    /// Its revision is given to it; its act says who wants it.
+    pub configuration: Arc<Configuration>,
+    /// The revision that it was made from; another one in use by now means that somebody else's change would be lost.
+    pub base: Option<Revision>,
+    /// Nodes that cannot be reached and need not be asked.
+    pub without: BTreeSet<NodeName>,
+    /// Only ask every node whether it would take it.
+    pub dry_run: bool,
 }
 
 /// What a node is told when it is made.

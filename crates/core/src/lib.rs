@@ -20,6 +20,7 @@ pub mod mutant;
 pub mod node;
 pub mod output;
 mod peer;
+mod revisions;
 pub mod scale;
 pub mod stored;
 pub mod time;

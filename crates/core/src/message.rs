@@ -1,10 +1,12 @@
 //! What partners and peers say to each other. No absolute time crosses: only what remains.
 
+use crate::configuration::Configuration;
 use crate::failover::state::Phase;
-use crate::id::{Epoch, Incarnation, RelationshipName, Sequence, Slot};
+use crate::id::{Epoch, Incarnation, NodeName, RelationshipName, Revision, Sequence, Slot};
 use crate::lease::record::LeaseRecord;
 use crate::time::{Instant, Remaining, Wall};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One message of a session between two nodes.
@@ -14,6 +16,8 @@ pub enum PeerMessage {
     Heartbeat(Heartbeat),
     /// The first message on the replication stream of each session.
     Hello(Hello),
+    /// About the cluster's configuration, on the replication stream.
+    Configuration(ConfigurationMessage),
     /// Everything else concerns one relationship, in order, on the replication stream.
     Pair(RelationshipName, PairMessage),
 }
@@ -24,7 +28,7 @@ impl PeerMessage {
     pub(crate) fn may_be_overtaken(&self) -> bool {
         match self {
             Self::Pair(_, PairMessage::Ack { .. } | PairMessage::Answer { .. }) => true,
-            Self::Heartbeat(_) | Self::Hello(_) | Self::Pair(..) => false,
+            Self::Heartbeat(_) | Self::Hello(_) | Self::Configuration(_) | Self::Pair(..) => false,
         }
     }
 }
@@ -90,6 +94,55 @@ pub struct Hello {
     pub server_identifiers: Vec<Ipv4Addr>,
     /// The relationships that the sender shares with the receiver.
     pub pairs: Vec<PairHello>,
+    /// The configuration that the sender uses. Its number is 0 where no cluster has made the sender's file a revision.
+    pub revision: Revision,
+    /// [`Configuration::digest`] of it.
+    pub digest: u64,
+}
+
+/// What nodes say to each other about the cluster's configuration. A text is read where it arrives, so that the core
+/// is handed what it says, or why it cannot be read there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ConfigurationMessage {
+    /// An operator wants this: would the receiver take it?
+    Proposal {
+        /// Counts the sender's proposals.
+        number: u64,
+        /// The revision as it would be.
+        reading: Reading,
+    },
+    /// The answer to a proposal.
+    Verdict {
+        /// To which.
+        number: u64,
+        /// Why the sender would not take it.
+        refusal: Option<String>,
+        /// Nodes that are proven down, as far as the sender knows.
+        down: Vec<NodeName>,
+    },
+    /// Some node may still use this revision, which is older than the one that follows.
+    Older(Reading),
+    /// Take this revision.
+    Revision {
+        /// What it says.
+        reading: Reading,
+        /// The proposal that it was, if the receiver has just been asked about it.
+        proposal: Option<u64>,
+    },
+    /// The sender uses this revision, and the receiver has taken everything that the sender did before.
+    Held(Revision),
+}
+
+/// A configuration as read from its text; nobody sends one that could not be read.
+pub type Reading = Result<Arc<Configuration>, Unreadable>;
+
+/// A configuration that cannot be read where it arrived.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unreadable {
+    /// Which revision.
+    pub revision: Revision,
+    /// What is wrong with it, for people.
+    pub why: String,
 }
 
 /// The last that a node saw of another; a store that lacks it has gone back in time.

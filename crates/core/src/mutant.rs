@@ -91,6 +91,10 @@ rules! {
     LostCountsFromClock = "lost-counts-from-clock";
     /// The state in a heartbeat is for display.
     HeartbeatShows = "heartbeat-shows";
+    /// What a revision changes is given only where the partner's revision allows it too.
+    BothRevisions = "both-revisions";
+    /// A reserved address is given away from home only once both agreed it free under the revision that made it so.
+    ReservationAgreed = "reservation-agreed";
 }
 
 #[cfg(feature = "mutants")]

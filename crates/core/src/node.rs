@@ -1,5 +1,6 @@
 //! One node: the door in, the door out, and who is behind it.
 
+mod apply;
 mod clients;
 mod counters;
 mod explain;
@@ -8,6 +9,7 @@ mod import;
 mod operators;
 mod peers;
 mod probing;
+mod revisions;
 mod status;
 
 pub use counters::{Counters, Durations};
@@ -16,7 +18,7 @@ pub use foreign::ForeignServer;
 pub use status::{PartnerStatus, RelationshipStatus, ScopeState, ScopeStatus, Status};
 
 use crate::absence::{Absence, Shift};
-use crate::configuration::{Configuration, RelationshipSettings, ScopeOwner};
+use crate::configuration::{Configuration, RelationshipSettings};
 use crate::dhcp::answer::Silence;
 use crate::dhcp::limits::Limits;
 use crate::dhcp::reservation::Reservations;
@@ -31,7 +33,8 @@ use crate::lease::table::LeaseTable;
 use crate::mutant::{Rule, holds};
 use crate::output::{Outputs, StoredRecord};
 use crate::peer::Peer;
-use crate::stored::{NodeRecord, Stored};
+use crate::revisions::Revisions;
+use crate::stored::{NodeRecord, RelationshipRecord, Stored};
 use crate::time::{Instant, Now};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -58,6 +61,9 @@ pub struct Node {
     /// The relationship of each scope, by position in the configuration; `None` where another node serves it.
     owners: Vec<Option<usize>>,
     relationships: Vec<Relationship>,
+    /// Relationships that the configuration does not have, and their leases.
+    dormant: Vec<(RelationshipRecord, Vec<Lease>)>,
+    revisions: Revisions,
     peers: BTreeMap<NodeName, Peer>,
     links: BTreeMap<u32, Link>,
     record: NodeRecord,
@@ -95,11 +101,14 @@ pub enum Wakeup {
 }
 
 impl Node {
-    /// A node that starts now with what its store held.
+    /// A node that starts now with what its store held. Of `file`, which it is started with, only what the store has
+    /// no revision of is used.
     #[must_use]
-    pub fn new(identity: Identity, configuration: Arc<Configuration>, stored: Stored, now: Now) -> Self {
-        let own = stored.node.filter(|record| record.node == identity.node);
+    pub fn new(identity: Identity, file: Arc<Configuration>, mut stored: Stored, now: Now) -> Self {
+        let own = stored.node.take().filter(|record| record.node == identity.node);
         let known = own.is_some();
+        let (configuration, revisions) =
+            Self::first_revision(&identity.node, file, identity.new_cluster, known.then_some(&stored));
         let mut fx = Effects::new(now, stored.sequence);
         if let Some(record) = own.as_ref().filter(|_| holds(Rule::TimeNotRun)) {
             fx.absence = Absence::after(record, now);
@@ -131,6 +140,8 @@ impl Node {
             reservations: configuration.scopes.iter().map(Reservations::new).collect(),
             owners: Vec::new(),
             relationships: Vec::new(),
+            dormant: Vec::new(),
+            revisions,
             peers: BTreeMap::new(),
             links: BTreeMap::new(),
             record,
@@ -162,6 +173,8 @@ impl Node {
         node.fx.absence.longest_promise = node.relationships.iter().map(longest).max().unwrap_or_default();
         node.all_old_is_over = now.instant + node.fx.absence.longest_promise + REUSE_GRACE;
         node.make_peers();
+        node.refresh_allowances();
+        node.begin_revision(stored.configuration.is_none() || !known);
         node.store_record();
         node.relationships.iter_mut().for_each(|relationship| relationship.persist(&mut node.fx));
         node
@@ -187,6 +200,10 @@ impl Node {
             Input::ProbeAnswered { link, address, hardware } => self.probe_answered(link, address, hardware),
             Input::Tick => self.tick(),
         }
+        if self.relationships.iter().any(|pair| pair.allowance_is_stale) {
+            self.refresh_allowances();
+        }
+        self.tell_held();
         self.reply_settled();
         if self.write_waits_since.is_none() && self.fx.last() > self.fx.persisted {
             self.write_waits_since = Some(now.instant);
@@ -204,10 +221,12 @@ impl Node {
         let heartbeats = self.peers.values().filter_map(|peer| peer.detector.deadline());
         let relationships = self.relationships.iter().filter_map(|relationship| relationship.deadline(&self.fx));
         let housekeeping = self.last_turn + self.standstill() / 4;
+        let verdicts = self.revisions.applying.as_ref().map(|applying| (applying.until, Wakeup::Housekeeping));
         heartbeats
             .map(|at| (at, Wakeup::Heartbeat))
             .chain(relationships.map(|at| (at, Wakeup::Relationship)))
             .chain([(housekeeping, Wakeup::Housekeeping)])
+            .chain(verdicts)
             .min_by_key(|&(at, _)| at)
     }
 
@@ -247,6 +266,11 @@ impl Node {
         self.links.values()
     }
 
+    /// The lease records of addresses from `first` to `last`.
+    pub fn leases_between(&self, first: Ipv4Addr, last: Ipv4Addr) -> impl Iterator<Item = &Lease> {
+        self.relationships.iter().flat_map(move |pair| pair.table.range(first..=last))
+    }
+
     /// Time that may not have passed although leases of earlier processes count it; `None` if nothing is in doubt.
     #[must_use]
     pub fn doubt(&self) -> Option<Duration> {
@@ -278,7 +302,7 @@ impl Node {
         self.relationships.iter().map(|pair| pair.held.len() + pair.probes.len()).sum()
     }
 
-    fn make_relationships(&mut self, mut records: Vec<crate::stored::RelationshipRecord>) {
+    fn make_relationships(&mut self, mut records: Vec<RelationshipRecord>) {
         let configuration = Arc::clone(&self.configuration);
         let me = &self.identity.node;
         let ours = |settings: &&RelationshipSettings| settings.primary == *me || settings.standby == *me;
@@ -289,24 +313,28 @@ impl Node {
             .map(|settings| {
                 let record = records.iter().position(|record| record.relationship == settings.name);
                 let record = record.map(|position| records.swap_remove(position));
-                self.beginning(Some(settings), record)
+                self.beginning(Some(settings), record, self.identity.new_cluster)
             })
-            .chain([self.beginning(None, None)])
-            .map(|beginning| {
-                let positions = self.scopes_of(&beginning.name);
-                let slot = beginning.partner.as_ref().map(|_| beginning.slot());
-                let table = LeaseTable::new(slot, &configuration, &positions);
-                Relationship::new(beginning, table)
-            })
+            .chain([self.beginning(None, None, false)])
+            .map(|beginning| self.relationship(beginning))
             .collect();
+        self.dormant = records.into_iter().map(|record| (record, Vec::new())).collect();
         self.index_owners();
+    }
+
+    fn relationship(&self, beginning: Beginning) -> Relationship {
+        let positions = self.scopes_of(&beginning.name);
+        let slot = beginning.partner.as_ref().map(|_| beginning.slot());
+        let table = LeaseTable::new(slot, &self.configuration, &positions);
+        Relationship::new(beginning, table)
     }
 
     /// What a relationship starts from; without settings, the scopes that this node serves alone.
     fn beginning(
         &self,
         settings: Option<&RelationshipSettings>,
-        record: Option<crate::stored::RelationshipRecord>,
+        record: Option<RelationshipRecord>,
+        new: bool,
     ) -> Beginning {
         let me = &self.identity.node;
         let name = settings.map_or_else(|| alone(me), |settings| settings.name.clone());
@@ -318,7 +346,7 @@ impl Node {
             settings: settings.map(|settings| settings.failover.clone()).unwrap_or_default(),
             longest_lease: lease_times.max().unwrap_or_default(),
             record,
-            new_cluster: self.identity.new_cluster,
+            new,
             now: self.fx.now,
             name,
         }
@@ -326,12 +354,7 @@ impl Node {
 
     /// Positions of the scopes of a relationship.
     fn scopes_of(&self, name: &RelationshipName) -> Vec<usize> {
-        let of = |owner: &ScopeOwner| match owner {
-            ScopeOwner::Relationship(relationship) => relationship == name,
-            ScopeOwner::Node(node) => *node == self.identity.node && alone(node) == *name,
-        };
-        let scopes = self.configuration.scopes.iter().enumerate();
-        scopes.filter(|(_, scope)| of(&scope.owner)).map(|(position, _)| position).collect()
+        revisions::positions_of(&self.configuration, name, &self.identity.node)
     }
 
     fn index_owners(&mut self) {
@@ -347,6 +370,8 @@ impl Node {
         for (name, lease) in leases {
             if let Some(relationship) = self.relationships.iter_mut().find(|r| r.name == name) {
                 relationship.table.put(lease);
+            } else if let Some((_, leases)) = self.dormant.iter_mut().find(|(record, _)| record.relationship == name) {
+                leases.push(lease);
             }
         }
     }
@@ -356,7 +381,7 @@ impl Node {
     fn hold_unreadable(&mut self, unreadable: &[(RelationshipName, Ipv4Addr)]) {
         for (name, address) in unreadable.iter().filter(|_| holds(Rule::UnreadableHeld)) {
             if let Some(relationship) = self.relationships.iter_mut().find(|r| r.name == *name) {
-                let until = self.fx.instant() + relationship.longest_lease + relationship.settings.mclt;
+                let until = self.fx.instant() + relationship.longest_lease + relationship.longest_mclt;
                 relationship.table.hold_unreadable(*address, until);
             }
         }
@@ -367,12 +392,16 @@ impl Node {
     }
 
     fn make_peers(&mut self) {
-        let partners: Vec<NodeName> = self.relationships.iter().filter_map(|r| r.partner.clone()).collect();
-        for partner in partners {
-            let shared = |s: &&RelationshipSettings| s.primary == partner || s.standby == partner;
-            let shared = self.configuration.relationships.iter().filter(shared);
-            let remembered = self.record.peers.iter().find(|(name, _)| *name == partner).map(|&(_, seen)| seen);
-            self.peers.entry(partner.clone()).or_insert_with(|| Peer::new(shared, remembered, self.fx.now.instant));
+        let (me, configuration) = (&self.identity.node, &self.configuration);
+        for name in configuration.nodes.iter().filter(|name| *name != me) {
+            let of_both = |pair: &&RelationshipSettings| {
+                [&pair.primary, &pair.standby].contains(&name) && [&pair.primary, &pair.standby].contains(&me)
+            };
+            let shared = configuration.relationships.iter().filter(of_both);
+            let remembered = self.record.peers.iter().find(|(peer, _)| peer == name).map(|&(_, seen)| seen);
+            let now = self.fx.now.instant;
+            let peer = self.peers.entry(name.clone()).or_insert_with(|| Peer::new(shared.clone(), remembered, now));
+            peer.use_timers(shared);
         }
     }
 
@@ -410,6 +439,7 @@ impl Node {
         self.fx.persist(sequence);
         self.write_waits_since = (self.fx.last() > self.fx.persisted).then_some(self.fx.now.instant);
         self.speak_again();
+        self.use_durable_revision();
         for relationship in &mut self.relationships {
             relationship.persisted(&mut self.fx);
         }
@@ -418,6 +448,7 @@ impl Node {
 
     fn tick(&mut self) {
         self.watch_peers();
+        self.watch_apply();
         self.end_doubt();
         for relationship in &mut self.relationships {
             relationship.tick(&mut self.fx);

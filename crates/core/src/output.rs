@@ -1,15 +1,16 @@
 //! The door out: everything that must now happen. Output is data; the driver alone acts.
 
-use crate::configuration::Probe;
+use crate::configuration::{Configuration, Probe};
 use crate::dhcp::destination::Destination;
 use crate::event::Event;
 use crate::id::{NodeName, RelationshipName, Sequence, Session};
 use crate::input::Request;
 use crate::lease::record::Lease;
 use crate::message::PeerMessage;
-use crate::stored::{NodeRecord, RelationshipRecord};
+use crate::stored::{ConfigurationRecord, NodeRecord, RelationshipRecord};
 use crate::time::Instant;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// What must happen, each list in order. The lists are independent: what must wait for a write is not in here before
 /// that write is persisted.
@@ -29,6 +30,8 @@ pub struct Outputs {
     pub disconnects: Vec<NodeName>,
     /// Fence commands to run.
     pub fences: Vec<RelationshipName>,
+    /// This configuration is in use from now on; what the driver takes from it may have changed.
+    pub configured: Option<Arc<Configuration>>,
     /// Answers to operators.
     pub answers: Vec<(Request, CommandResult)>,
     /// The node has left; the process may end.
@@ -55,6 +58,8 @@ pub enum StoredRecord {
     Relationship(RelationshipRecord),
     /// One per store.
     Node(NodeRecord),
+    /// One per store.
+    Configuration(ConfigurationRecord),
 }
 
 /// A message for a peer.

@@ -1,13 +1,14 @@
 //! Another node, as far as this one is in touch with it.
 
-use crate::configuration::RelationshipSettings;
+use crate::configuration::{FailoverSettings, RelationshipSettings};
 use crate::failover::detector::Detector;
-use crate::id::{Incarnation, Session};
+use crate::id::{Incarnation, Revision, Session};
 use crate::message::{HeardClock, Heartbeat, Remembered};
 use crate::time::{Instant, Now};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-/// A node with which this one shares a relationship.
+/// Another node of the cluster, whether or not this one shares a relationship with it.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) detector: Detector,
@@ -20,6 +21,10 @@ pub(crate) struct Peer {
     pub(crate) clock: Option<(Incarnation, Instant, Instant)>,
     /// What it calls itself towards clients.
     pub(crate) server_identifiers: Vec<Ipv4Addr>,
+    /// The configuration that it uses, as this session has told.
+    pub(crate) revision: Option<Revision>,
+    /// The revision that it was told this node uses, in this session.
+    pub(crate) told_held: Option<Revision>,
 }
 
 impl Peer {
@@ -29,9 +34,7 @@ impl Peer {
         remembered: Option<Remembered>,
         now: Instant,
     ) -> Self {
-        let failover = || relationships.clone().map(|relationship| &relationship.failover);
-        let interval = failover().map(|settings| settings.heartbeat_interval).min().unwrap_or_default();
-        let timeout = failover().map(|settings| settings.heartbeat_timeout).min().unwrap_or_default();
+        let (interval, timeout) = timers(relationships);
         Self {
             detector: Detector::new(interval, timeout, now),
             session: None,
@@ -39,18 +42,28 @@ impl Peer {
             remembered,
             clock: None,
             server_identifiers: Vec::new(),
+            revision: None,
+            told_held: None,
         }
+    }
+
+    /// Uses other timers.
+    pub(crate) fn use_timers<'a>(&mut self, relationships: impl Iterator<Item = &'a RelationshipSettings> + Clone) {
+        let (interval, timeout) = timers(relationships);
+        self.detector.use_timers(interval, timeout);
     }
 
     pub(crate) fn session_up(&mut self, session: Session, now: Instant) {
         self.session = Some(session);
         self.greeted = None;
+        self.told_held = None;
         self.detector.session_up(session, now);
     }
 
     pub(crate) fn session_down(&mut self) {
         self.session = None;
         self.greeted = None;
+        self.revision = None;
         self.detector.session_down();
     }
 
@@ -86,4 +99,13 @@ impl Peer {
         self.remembered = Some(Remembered { incarnation, persisted });
         true
     }
+}
+
+/// Interval and timeout of heartbeats; the quickest of the relationships with a peer, and the usual ones without any.
+fn timers<'a>(relationships: impl Iterator<Item = &'a RelationshipSettings> + Clone) -> (Duration, Duration) {
+    let usual = FailoverSettings::default();
+    let failover = || relationships.clone().map(|relationship| &relationship.failover);
+    let interval = failover().map(|settings| settings.heartbeat_interval).min();
+    let timeout = failover().map(|settings| settings.heartbeat_timeout).min();
+    (interval.unwrap_or(usual.heartbeat_interval), timeout.unwrap_or(usual.heartbeat_timeout))
 }

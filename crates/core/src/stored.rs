@@ -1,16 +1,21 @@
 //! What survives a restart, beside the leases.
 
+use crate::configuration::Configuration;
 use crate::failover::state::{Phase, Proof};
 use crate::id::{Epoch, Incarnation, NodeName, RelationshipName, Revision, Sequence, Slot};
 use crate::lease::record::Lease;
 use crate::message::Remembered;
 use crate::time::{Instant, Wall};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything a store held when it was opened. Instants are already on this process's clock.
 #[derive(Debug, Default)]
 pub struct Stored {
     /// `None` for an empty store.
     pub node: Option<NodeRecord>,
+    /// `None` where no revision was ever in use.
+    pub configuration: Option<ConfigurationRecord>,
     /// In any order.
     pub relationships: Vec<RelationshipRecord>,
     /// In any order.
@@ -39,9 +44,22 @@ pub struct NodeRecord {
     /// Whether the wall clock was known to be right at the moment of `last_running`.
     pub clock_confirmed: bool,
     /// Time before this process that stored instants count and that may not have passed; `None` if they are right.
-    pub doubt: Option<std::time::Duration>,
+    pub doubt: Option<Duration>,
     /// The configuration in use.
     pub revision: Option<Revision>,
+    /// The write that stored this.
+    pub sequence: Sequence,
+}
+
+/// The configuration, as durable on this node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigurationRecord {
+    /// The revision in use.
+    pub current: Arc<Configuration>,
+    /// Earlier ones that some other node may still use, the oldest first.
+    pub older: Vec<Arc<Configuration>>,
+    /// The latest that each other node was known to use.
+    pub held: Vec<(NodeName, Revision)>,
     /// The write that stored this.
     pub sequence: Sequence,
 }
@@ -79,6 +97,10 @@ pub struct RelationshipRecord {
     pub promoted_automatically: bool,
     /// Automatic promotion is held back until then.
     pub paused_until: Option<Instant>,
+    /// The longest lease time that was ever in use: a promise of it may still stand.
+    pub longest_lease: Duration,
+    /// The longest lead time that was ever in use.
+    pub longest_mclt: Duration,
     /// Every change of this node up to this write has been taken by the partner.
     pub taken_up_to: Sequence,
     /// The write that stored this.

@@ -12,6 +12,7 @@ mod fields;
 mod mistake;
 mod options;
 mod owner;
+pub mod revision;
 mod section;
 mod value;
 
@@ -28,6 +29,7 @@ use mistake::Mistakes;
 use section::ClusterSection;
 use standfast_core::configuration::Configuration;
 use standfast_core::id::NodeName;
+use standfast_rpc::convert::MAX_TEXT;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use toml::de::DeTable;
@@ -42,8 +44,6 @@ pub struct Cluster {
     pub configuration: Configuration,
     /// What each node needs to know of itself and of the others, in the order of the file.
     pub nodes: Vec<NodeSettings>,
-    /// The file as it was read, which `config show` prints and nodes send each other.
-    pub text: Arc<str>,
     /// What is allowed and probably not meant.
     pub warnings: Vec<Mistake>,
 }
@@ -77,6 +77,10 @@ impl ClusterFile {
         for error in errors {
             let help = "the file is TOML; see https://toml.io, or docs/reference/configuration.md for examples";
             mistakes.error(error.span().unwrap_or(0..0), error.message().trim(), help);
+        }
+        if text.len() > MAX_TEXT {
+            let help = "nodes send each other the file whole; split the cluster";
+            mistakes.error(0..0, format!("the file has {} bytes, and may have {MAX_TEXT}", text.len()), help);
         }
         // What a text that is not TOML says is a guess, and mistakes about a guess only mislead.
         if mistakes.any_error() {

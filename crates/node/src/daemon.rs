@@ -8,7 +8,7 @@ use crate::events::{self, EventLog};
 use crate::handle::NodeHandle;
 use crate::load;
 use crate::metrics::{self, Commits, HttpError, Readings, Sources};
-use crate::peers::{EventQueue, PeerSettings, Peers};
+use crate::peers::{EventQueue, PeerSettings, Peers, peers_in};
 use crate::port;
 use crate::store::{Condition, Opened, Store, StoreError, StoreThread};
 use crate::udp::{Link, Pinger, Poller, UdpError};
@@ -17,9 +17,9 @@ use standfast_core::event::{Code, Event};
 use standfast_core::id::{Incarnation, NodeName};
 use standfast_core::input::{Command, Identity, Input};
 use standfast_core::node::Node;
+use standfast_core::stored::ConfigurationRecord;
 use standfast_core::time::Wall;
 use standfast_rpc::tls::{ReloadableTls, TlsError};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -83,6 +83,9 @@ pub enum DaemonError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The revision in the store.
+    #[error(transparent)]
+    Revision(#[from] load::RevisionError),
     /// A client link.
     #[error(transparent)]
     Udp(#[from] UdpError),
@@ -120,12 +123,18 @@ pub enum DaemonError {
 /// # Errors
 /// What was wrong, where, and what to do.
 pub fn serve(options: &Options) -> Result<(), DaemonError> {
-    let cluster = read_cluster(options)?;
-    let settings = settings_of(&cluster, &options.node)?.clone();
+    let file = read_cluster(options);
+    let store = options.data_dir.join("store");
+    if file.is_err() && !store.exists() {
+        return file.map(drop);
+    }
+    let opened = Store::open(&store)?;
+    let configurations = Configurations::of(file, load::revision(&opened, &options.node)?)?;
+    let cluster = &configurations.in_use;
+    let settings = settings_of(cluster, &options.node)?.clone();
     let tls = Arc::new(ReloadableTls::load(&options.tls_dir, &options.node)?);
     tls.current().check_cluster(&cluster.configuration.cluster)?;
     tls.current().check_time(crate::clock::wall())?;
-    let opened = Store::open(&options.data_dir.join("store"))?;
     let links = open_links(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -133,7 +142,34 @@ pub fn serve(options: &Options) -> Result<(), DaemonError> {
         .build()
         .map_err(|source| DaemonError::Os { action: "start the threads for peers", source })?;
     let listener = listen(&runtime, settings.rpc)?;
-    start(options, &cluster, settings, tls, opened, links, &runtime, listener)
+    start(options, configurations, settings, tls, opened, links, &runtime, listener)
+}
+
+/// What a node was started with, and the revision that its store holds, which goes before.
+struct Configurations {
+    file: Arc<Configuration>,
+    in_use: Cluster,
+    record: Option<ConfigurationRecord>,
+}
+
+impl Configurations {
+    /// A cluster file that cannot be used is no reason not to serve where the store has a revision.
+    fn of(file: Result<Cluster, DaemonError>, revision: Option<load::Revision>) -> Result<Self, DaemonError> {
+        let Some(load::Revision { cluster, record }) = revision else {
+            let in_use = file?;
+            return Ok(Self { file: Arc::new(in_use.configuration.clone()), in_use, record: None });
+        };
+        let number = cluster.configuration.revision.clone();
+        let text = match file {
+            Ok(file) => file.configuration.text,
+            Err(error) => {
+                tracing::error!(%error, "the cluster file is not used: revision {number} stays in use");
+                "".into()
+            }
+        };
+        let file = Arc::new(Configuration { text, ..cluster.configuration.clone() });
+        Ok(Self { file, in_use: cluster, record: Some(record) })
+    }
 }
 
 /// Reads the cluster file; warnings are logged.
@@ -174,7 +210,7 @@ fn listen(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener, DaemonE
 #[expect(clippy::too_many_arguments, reason = "each is one part that was opened before anything is started")]
 fn start(
     options: &Options,
-    cluster: &Cluster,
+    configurations: Configurations,
     settings: NodeSettings,
     tls: Arc<ReloadableTls>,
     opened: Opened,
@@ -185,7 +221,6 @@ fn start(
     let os = |action| move |source| DaemonError::Os { action, source };
     let clock = Clock::start();
     let now = clock.now();
-    let configuration = Arc::new(cluster.configuration.clone());
     let incarnation = Incarnation(rand::random());
     let identity = Identity {
         node: settings.name.clone(),
@@ -195,8 +230,11 @@ fn start(
     let events = EventLog::default();
     runtime.spawn(events::keep(events.clone(), options.data_dir.clone()));
     report_condition(&opened.condition, &events);
-    let (stored, offset) = load::stored(&opened, now);
-    let mut node = Node::new(identity, Arc::clone(&configuration), stored, now);
+    let (mut stored, offset) = load::stored(&opened, now);
+    if let Some(record) = configurations.record {
+        load::use_configuration(&mut stored, record);
+    }
+    let mut node = Node::new(identity, configurations.file, stored, now);
     node.handle(now, Input::Links(describe(&links)));
 
     let poller = Poller::new().map_err(os("wait for packets"))?;
@@ -211,7 +249,7 @@ fn start(
         move || waker.wake()
     });
     let peers = Peers::start(
-        peer_settings(cluster, &configuration, &settings.name, incarnation),
+        peer_settings(&configurations.in_use, &settings.name, incarnation),
         Arc::clone(&tls),
         clock,
         queue,
@@ -239,7 +277,7 @@ fn start(
     serve_metrics(runtime, settings.http, sources)?;
     let (stop, stopped) = oneshot::channel::<()>();
     let routes = open_to_operators.add_service(peers.gate().into_service());
-    let nodes: Vec<_> = cluster.nodes.iter().map(|node| node.rpc.ip()).collect();
+    let nodes: Vec<_> = configurations.in_use.nodes.iter().map(|node| node.rpc.ip()).collect();
     let renewable = Arc::clone(&tls);
     let shutdown = async {
         let _ = stopped.await;
@@ -333,30 +371,14 @@ async fn say_if_it_fails(what: &'static str, served: impl Future<Output = Result
     }
 }
 
-/// Who this node is to its peers, and where those are with which it shares a relationship.
-fn peer_settings(
-    cluster: &Cluster,
-    configuration: &Configuration,
-    me: &NodeName,
-    incarnation: Incarnation,
-) -> PeerSettings {
-    let partners = configuration.relationships.iter().filter_map(|relationship| {
-        if relationship.primary == *me {
-            Some(&relationship.standby)
-        } else if relationship.standby == *me {
-            Some(&relationship.primary)
-        } else {
-            None
-        }
-    });
-    let peers: BTreeMap<NodeName, SocketAddr> =
-        partners.filter_map(|name| Some((name.clone(), cluster.node(name.as_str())?.rpc))).collect();
+/// Who this node is to its peers, and where those are.
+fn peer_settings(cluster: &Cluster, me: &NodeName, incarnation: Incarnation) -> PeerSettings {
     PeerSettings {
-        cluster: configuration.cluster.clone(),
+        cluster: cluster.configuration.cluster.clone(),
         node: me.clone(),
         incarnation,
-        revision: configuration.revision.clone(),
-        peers,
+        revision: cluster.configuration.revision.clone(),
+        peers: peers_in(cluster, me),
     }
 }
 

@@ -296,8 +296,19 @@ impl Driver {
 
     /// Does everything that the core said.
     fn perform(&mut self, outputs: Outputs) -> Option<Ended> {
-        let Outputs { writes, messages, replies, probes, events, disconnects, fences, answers, left, restart } =
-            outputs;
+        let Outputs {
+            writes,
+            messages,
+            replies,
+            probes,
+            events,
+            disconnects,
+            fences,
+            configured,
+            answers,
+            left,
+            restart,
+        } = outputs;
         self.write(writes);
         self.emit(&replies);
         self.probe(&probes);
@@ -313,6 +324,9 @@ impl Driver {
         for relationship in fences {
             let settings = self.node.configuration();
             fence::run(settings, relationship, self.handle.clone());
+        }
+        if let Some(configuration) = configured {
+            self.peers.reconfigure(configuration);
         }
         for (request, result) in answers {
             if let Some(answer) = self.work.requests.remove(&request) {

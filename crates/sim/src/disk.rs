@@ -13,6 +13,7 @@ use std::net::Ipv4Addr;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Key {
     Node,
+    Configuration,
     Relationship(RelationshipName),
     Lease(RelationshipName, Ipv4Addr),
 }
@@ -95,7 +96,7 @@ impl Disk {
         let plain = WallOffset::between(now.instant, now.wall);
         let last = self.durable.records.get(&Key::Node).and_then(|record| match read(record, plain) {
             StoredRecord::Node(record) => Some(record),
-            StoredRecord::Relationship(_) | StoredRecord::Lease(..) => None,
+            StoredRecord::Relationship(_) | StoredRecord::Lease(..) | StoredRecord::Configuration(_) => None,
         });
         let scale = WallOffset::of_store(now, last.as_ref());
         self.scale = Some(scale);
@@ -113,6 +114,7 @@ impl Disk {
         for record in self.durable.records.values() {
             match read(record, scale) {
                 StoredRecord::Node(record) => stored.node = Some(record),
+                StoredRecord::Configuration(record) => stored.configuration = Some(record),
                 StoredRecord::Relationship(record) => stored.relationships.push(record),
                 StoredRecord::Lease(name, lease) => {
                     if !self.unreadable.contains(&(name.clone(), lease.address)) {
@@ -133,6 +135,7 @@ impl Disk {
 fn key_of(record: &StoredRecord) -> Key {
     match record {
         StoredRecord::Node(_) => Key::Node,
+        StoredRecord::Configuration(_) => Key::Configuration,
         StoredRecord::Relationship(record) => Key::Relationship(record.relationship.clone()),
         StoredRecord::Lease(name, lease) => Key::Lease(name.clone(), lease.address),
     }
@@ -155,6 +158,7 @@ fn with_instants(record: StoredRecord, shift: impl Fn(Instant) -> Instant) -> St
             record.clock_zero = shift(record.clock_zero);
             StoredRecord::Node(record)
         }
+        StoredRecord::Configuration(record) => StoredRecord::Configuration(record),
         StoredRecord::Lease(name, mut lease) => {
             lease.expiry = shift(lease.expiry);
             lease.potential_expiry = shift(lease.potential_expiry);

@@ -179,7 +179,7 @@ impl Host {
     pub(crate) fn durable_pair(&self, pair: usize) -> Option<&RelationshipRecord> {
         match self.disk.durable.records.get(&Key::Relationship(PAIRS[pair].into()))? {
             StoredRecord::Relationship(record) => Some(record),
-            StoredRecord::Node(_) | StoredRecord::Lease(..) => None,
+            StoredRecord::Node(_) | StoredRecord::Lease(..) | StoredRecord::Configuration(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::random::Random;
 use standfast_core::configuration::{
-    AddressRange, Boot, Configuration, Failback, FailoverSettings, LeaseTime, OptionValues, Pool, Probe,
+    Act, AddressRange, Boot, Configuration, Failback, FailoverSettings, LeaseTime, OptionValues, Pool, Probe,
     RelationshipSettings, Scope, ScopeOwner, Subnet,
 };
 use standfast_core::id::{NodeName, Revision};
@@ -57,6 +57,8 @@ pub(crate) fn configuration(random: &mut Random) -> Configuration {
         scopes: (0..2).map(|pair| scope(pair, random)).collect(),
         classes: Vec::new(),
         server_identifiers: BTreeMap::new(),
+        text: "".into(),
+        act: Act::default(),
     }
 }
 

@@ -413,7 +413,7 @@ impl World {
                         self.see_served(host, pair, false);
                     }
                 }
-                StoredRecord::Lease(..) | StoredRecord::Node(_) => {}
+                StoredRecord::Lease(..) | StoredRecord::Node(_) | StoredRecord::Configuration(_) => {}
             }
         }
     }
@@ -483,7 +483,7 @@ impl World {
                     self.judge.see(self.now, &Seen::State { host, relationship, epoch: record.epoch });
                 }
             }
-            StoredRecord::Node(_) => {}
+            StoredRecord::Node(_) | StoredRecord::Configuration(_) => {}
         }
     }
 

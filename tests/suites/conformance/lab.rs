@@ -2,17 +2,17 @@
 
 use crate::client::{Answer, Datagram};
 use standfast_core::configuration::{
-    AddressRange, Boot, Configuration, FailoverSettings, LeaseTime, OptionValues, Pool, Probe, RelationshipSettings,
-    Reservation, ReservationHolder, Scope, ScopeOwner, Subnet,
+    Act, AddressRange, Boot, Configuration, FailoverSettings, LeaseTime, OptionValues, Pool, Probe,
+    RelationshipSettings, Reservation, ReservationHolder, Scope, ScopeOwner, Subnet,
 };
 use standfast_core::id::{Incarnation, NodeName, Revision, Session, Slot};
-use standfast_core::input::{Command, Identity, Input, Link, Overheard, Packet, Request, StoreHealth};
+use standfast_core::input::{Apply, Command, Identity, Input, Link, Overheard, Packet, Request, StoreHealth};
 use standfast_core::lease::record::{ClientId, HardwareAddress, Lease, LeaseState};
 use standfast_core::node::Node;
 use standfast_core::output::{Outputs, Probing};
 use standfast_core::stored::Stored;
 use standfast_core::time::{Instant, Now, Wall};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +93,8 @@ pub(crate) fn configuration(scopes: Vec<Scope>) -> Configuration {
         scopes,
         classes: Vec::new(),
         server_identifiers: BTreeMap::new(),
+        text: "".into(),
+        act: Act::default(),
     }
 }
 
@@ -242,10 +244,8 @@ impl Lab {
 
     /// Node "a" takes the configuration that it has, as another revision.
     pub(crate) fn configure_anew(&mut self) {
-        let mut next = Configuration::clone(self.nodes[0].configuration());
-        next.revision.number += 1;
-        self.handle(0, Input::Operator(Request(1), Command::Configure(Arc::new(next))));
-        self.settle();
+        let scopes = self.nodes[0].configuration().scopes.clone();
+        self.configure(scopes);
     }
 
     /// What is said while time passes.
@@ -362,11 +362,14 @@ impl Lab {
         self.cut();
     }
 
-    /// Node "a" takes a configuration with other scopes.
+    /// The nodes take a configuration with other scopes; one that does not run is done without.
     pub(crate) fn configure(&mut self, scopes: Vec<Scope>) {
-        let mut next = configuration(scopes);
-        next.revision.number = 2;
-        self.handle(0, Input::Operator(Request(1), Command::Configure(Arc::new(next))));
+        let text = format!("{scopes:?}").into();
+        let configuration =
+            Arc::new(Configuration { scopes, text, ..Configuration::clone(self.nodes[0].configuration()) });
+        let without = if self.nodes.len() == 1 { BTreeSet::from(["b".into()]) } else { BTreeSet::new() };
+        let apply = Apply { configuration, base: None, without, dry_run: false };
+        self.handle(0, Input::Operator(Request(1), Command::Apply(apply)));
         self.settle();
     }
 

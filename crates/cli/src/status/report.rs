@@ -13,6 +13,8 @@ pub(crate) struct Report {
     pub(crate) todo: Option<String>,
     pub(crate) relationships: Vec<Relationship>,
     pub(crate) scopes: Vec<Scope>,
+    /// What people must know about the configuration.
+    pub(crate) configuration_notes: Vec<String>,
 }
 
 /// An epoch, with the node that took it, or a revision, with the node where it was applied.
@@ -129,6 +131,7 @@ impl From<proto::Status> for Report {
             todo: said(status.todo),
             relationships: status.relationships.into_iter().map(Relationship::from).collect(),
             scopes: status.scopes.into_iter().map(Scope::from).collect(),
+            configuration_notes: status.configuration_notes,
         }
     }
 }
@@ -202,6 +205,7 @@ pub(crate) fn example() -> proto::Status {
         node: "dhcp-b".into(),
         revision: Some(proto::Revision { number: 1, node: "dhcp-a".into() }),
         todo: String::new(),
+        configuration_notes: Vec::new(),
         relationships: vec![proto::RelationshipStatus {
             name: "office".into(),
             state: proto::Phase::Normal.into(),

@@ -413,7 +413,11 @@ impl Floor<'_> {
         match refusal {
             Refusal::HeldByAnother => self.refuse(scope, request, address, "the address is another client's"),
             Refusal::Declined => self.refuse(scope, request, address, "the address is in use by someone else"),
-            Refusal::Offered | Refusal::NotYetFree | Refusal::HomeElsewhere | Refusal::HeldBack => match request {
+            Refusal::Offered
+            | Refusal::NotYetFree
+            | Refusal::HomeElsewhere
+            | Refusal::HeldBack
+            | Refusal::OtherRevision => match request {
                 RequestKind::InitReboot { .. } => self.unknown_client(scope, client, address),
                 RequestKind::Selecting { .. } | RequestKind::Renewing { .. } | RequestKind::Rebinding { .. } => {
                     Decision::Silence(Silence::NotOurs)

@@ -1,6 +1,6 @@
 //! Configurations and links for tests.
 
-use crate::configuration::{Boot, Configuration, LeaseTime, OptionValues, Probe, Scope, ScopeOwner, Subnet};
+use crate::configuration::{Act, Boot, Configuration, LeaseTime, OptionValues, Probe, Scope, ScopeOwner, Subnet};
 use crate::id::{NodeName, Revision};
 use crate::input::Link;
 use std::collections::BTreeMap;
@@ -49,6 +49,8 @@ pub(crate) fn configuration(scopes: Vec<Scope>) -> Configuration {
         scopes,
         classes: Vec::new(),
         server_identifiers: BTreeMap::new(),
+        text: "".into(),
+        act: Act::default(),
     }
 }
 

@@ -22,6 +22,6 @@ pub mod reservation;
 pub mod selection;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod packet;

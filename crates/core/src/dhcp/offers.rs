@@ -103,6 +103,11 @@ impl Offers {
         freed
     }
 
+    /// Who was offered what.
+    pub(crate) fn all(&self) -> Vec<(ClientId, Ipv4Addr)> {
+        self.by_client.iter().map(|(client, offer)| (client.clone(), offer.address)).collect()
+    }
+
     /// The client has decided: its offer, if there was one, is over.
     pub(crate) fn drop_client(&mut self, client: &ClientId) -> Option<Ipv4Addr> {
         let Offer { address, until, origin, quiet: _ } = self.by_client.remove(client)?;

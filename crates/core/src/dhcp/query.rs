@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(Packet::of_type(1).option(12, b"a\0b").query().hostname, b"");
         assert_eq!(Packet::of_type(1).option(12, &[0, 0]).query().hostname, b"");
         assert_eq!(Packet::of_type(1).option(12, &[0xff, 0x1b]).query().hostname, [0xff, 0x1b]);
-        assert_eq!(Packet::of_type(1).option(93, &[0, 7, 0]).query().architectures, []);
+        assert_eq!(Packet::of_type(1).option(93, &[0, 7, 0]).query().architectures, [0_u16; 0]);
         assert_eq!(Packet::of_type(1).option(57, &[9]).query().max_message_size, None);
     }
 

@@ -12,7 +12,7 @@ use super::replication::Exchange;
 use super::state::{Handover, Phase, Resume, Role, State};
 use crate::effects::Effects;
 use crate::event::Code;
-use crate::id::{Epoch, Session, Slot};
+use crate::id::{Epoch, Sequence, Session, Slot};
 use crate::message::{PairHello, PairMessage, Ready};
 use crate::mutant::{Rule, holds};
 use crate::stored::Embargo;
@@ -129,6 +129,18 @@ impl Relationship {
         }
     }
 
+    /// This node uses another revision: the pass covers everything that it did by the one before.
+    pub(crate) fn revised(&mut self, fx: &Effects) {
+        if let Some(exchange) = self.exchange.as_mut().filter(|exchange| exchange.ready_said.is_none()) {
+            exchange.pass_end = fx.last();
+        }
+    }
+
+    /// Whether the partner has taken everything up to a write of ours, in this session.
+    pub(crate) fn has_settled(&self, sequence: Sequence) -> bool {
+        self.exchange.is_some() && self.table.first_untaken().is_none_or(|first| first > sequence)
+    }
+
     /// Says what is due on the way to normal, and enters it when both are ready.
     pub(crate) fn advance(&mut self, fx: &mut Effects) {
         let Some(exchange) = self.exchange.as_mut() else { return };
@@ -140,7 +152,8 @@ impl Relationship {
         let all_taken = self.table.first_untaken().is_none() || holds(Rule::NotedSequence);
         let synced = exchange.pass_done_said
             && exchange.pass_done_heard
-            && (exchange.pass_taken(&self.table) && all_taken || !holds(Rule::ReadyHandshake));
+            && (exchange.pass_taken(&self.table) && all_taken || !holds(Rule::ReadyHandshake))
+            && self.same_revision;
         if synced && exchange.ready_said.is_none() && self.leaves_partner_down(exchange.ready_heard.is_some(), fx) {
             let ready = Ready {
                 unbroken: self.unbroken,

@@ -50,6 +50,11 @@ impl Detector {
         Self { interval, timeout, last_contact: now, watch: None, seen: Seen::default() }
     }
 
+    /// Uses other timers from now on.
+    pub(crate) fn use_timers(&mut self, interval: Duration, timeout: Duration) {
+        (self.interval, self.timeout) = (interval, timeout);
+    }
+
     /// A session began: the first heartbeat is due at once.
     pub(crate) fn session_up(&mut self, session: Session, now: Instant) {
         self.last_contact = now;

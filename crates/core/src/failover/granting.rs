@@ -48,6 +48,8 @@ pub(crate) enum Refusal {
     HomeElsewhere,
     /// This node lost what it knew and holds back.
     HeldBack,
+    /// A node that may use an older revision may give it to someone else.
+    OtherRevision,
 }
 
 /// How a client may have an address.
@@ -138,6 +140,25 @@ impl HeldReplies {
         self.by_address.len()
     }
 
+    /// The scopes of the configuration have new positions. Returns the replies in scopes that are gone, and whether
+    /// the home was asked of their address.
+    pub(crate) fn renumber_scopes(
+        &mut self,
+        position: impl Fn(usize) -> Option<usize>,
+    ) -> Vec<(Ipv4Addr, bool, Box<Pending>)> {
+        let mut gone = Vec::new();
+        for (&address, held) in &mut self.by_address {
+            match position(held.pending.scope) {
+                Some(scope) => held.pending.scope = scope,
+                None => gone.push(address),
+            }
+        }
+        let asked = |held: &Held| matches!(held.waits_for, WaitsFor::Answer { .. });
+        gone.into_iter()
+            .filter_map(|address| self.take(address).map(|held| (address, asked(&held), held.pending)))
+            .collect()
+    }
+
     /// Whoever waits for the partner is due now.
     pub(crate) fn partner_went_away(&mut self, now: Instant) {
         let due: Vec<Ipv4Addr> = self.by_time.iter().map(|&(_, address)| address).collect();
@@ -211,19 +232,27 @@ impl Relationship {
             Some((lease, LeaseState::Bound)) if lease.is_live(fx.certain()) => Err(Refusal::HeldByAnother),
             Some((lease, LeaseState::Declined)) if lease.is_live(fx.certain()) => Err(Refusal::Declined),
             Some((_, LeaseState::Bound | LeaseState::Ended | LeaseState::Declined)) => Err(Refusal::NotYetFree),
-            Some((_, LeaseState::Free)) | None => self.right_to_free(address, lease, fx),
+            Some((_, LeaseState::Free)) | None => self.right_to_free(address, client, fx),
         }
     }
 
-    fn right_to_free(&self, address: Ipv4Addr, lease: Option<&Lease>, fx: &Effects) -> Result<Right, Refusal> {
+    fn right_to_free(&self, address: Ipv4Addr, client: &ClientId, fx: &Effects) -> Result<Right, Refusal> {
+        let lease = self.table.get(address);
         if self.is_held_back(address, fx) {
             return Err(Refusal::HeldBack);
+        }
+        if !self.allowance.allows(address, client) && holds(Rule::BothRevisions) {
+            return Err(Refusal::OtherRevision);
         }
         let agreed = lease.is_none_or(|lease| lease.taken) || !holds(Rule::Relinquish);
         if self.partner.is_none() {
             return Ok(Right::Allocate);
         }
         if (self.table.is_home(address) || !holds(Rule::Home)) && agreed {
+            return Ok(Right::Allocate);
+        }
+        let may_ask = self.partner_down().is_none() && self.may_draw_on_partner();
+        if agreed && !may_ask && self.is_reserved_for(address, client) {
             return Ok(Right::Allocate);
         }
         if self.partner_down().is_some() {
@@ -235,6 +264,12 @@ impl Relationship {
         }
         let may_ask = self.may_draw_on_partner() && !Giving::of(self, fx).partner_keeps(lease);
         if may_ask { Ok(Right::Ask) } else { Err(Refusal::HomeElsewhere) }
+    }
+
+    /// Whether the address may be given to this client away from its home too, because both nodes keep it for it.
+    fn is_reserved_for(&self, address: Ipv4Addr, client: &ClientId) -> bool {
+        let agreed = self.allowance.is_agreed(address, client) || !holds(Rule::ReservationAgreed);
+        agreed && self.table.reserved_for(address) == Some(client)
     }
 
     /// How long a client would be promised an address if it asked now and the partner took it in time.
@@ -471,12 +506,13 @@ impl Relationship {
         let now = fx.instant();
         // How much of an old acknowledgement is left is not known while the time of a standstill is not.
         let acked = if fx.absence.doubt().is_none() { acked(lease, client) } else { Instant::NEVER };
-        (now + duration).min(acked.max(now) + self.settings.mclt)
+        let lead_time = self.allowance.lead_time.map_or(self.settings.mclt, |older| older.min(self.settings.mclt));
+        (now + duration).min(acked.max(now) + lead_time)
     }
 }
 
 /// Counts what will not be answered.
-fn drop_reply(pending: Box<Pending>, why: Silence, fx: &mut Effects) {
+pub(super) fn drop_reply(pending: Box<Pending>, why: Silence, fx: &mut Effects) {
     fx.settled.push(Settled::Dropped { pending, why });
 }
 

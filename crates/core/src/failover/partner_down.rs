@@ -35,7 +35,7 @@ impl Giving {
     pub(crate) fn of(pair: &Relationship, fx: &Effects) -> Self {
         Self {
             certain: fx.certain(),
-            mclt: pair.settings.mclt,
+            mclt: pair.longest_mclt,
             partner_down: pair.partner_down(),
             embargo: pair.embargo,
             partner_holds_back: pair.partner_holds_back,
@@ -143,13 +143,13 @@ impl Relationship {
         }
         let now = fx.instant();
         let unknown = Embargo::Everything {
-            end: now + self.longest_lease + self.settings.mclt + REUSE_GRACE,
+            end: now + self.longest_lease + self.longest_mclt + REUSE_GRACE,
             extends_nothing: false,
         };
         if self.lost {
             let known = || {
                 let last = self.table.iter().map(|lease| lease.potential_expiry).max();
-                let end = last.map_or(self.started, |last| last.max(self.started)) + self.settings.mclt + REUSE_GRACE;
+                let end = last.map_or(self.started, |last| last.max(self.started)) + self.longest_mclt + REUSE_GRACE;
                 Embargo::PerAddress { opened: self.started, end }
             };
             let bounded = !self.partner_hello.restarted || !holds(Rule::EmbargoOfBoth);
@@ -279,7 +279,7 @@ impl Relationship {
     /// Enters partner-down: the whole pool is this node's once the waits are over.
     pub(crate) fn enter_partner_down(&mut self, proof: Proof, from: Instant, why: &str, fx: &mut Effects) {
         if self.must_hear_partner && holds(Rule::FullEmbargo) {
-            let end = from + self.longest_lease + self.settings.mclt + REUSE_GRACE;
+            let end = from + self.longest_lease + self.longest_mclt + REUSE_GRACE;
             self.embargo = Some(Embargo::Everything { end, extends_nothing: self.lost });
             let what = "the partner may have promised anything before it died: no address is given away until then";
             self.event(Code::EmbargoStarted, what, why, fx);

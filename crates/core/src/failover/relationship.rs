@@ -5,6 +5,7 @@
 //! [`granting`](super::granting) for promises to clients, [`partner_down`](super::partner_down) for what may be given
 //! away without the partner, [`switchover`](super::switchover) for handing over on purpose.
 
+use super::allowance::Allowance;
 use super::granting::{HeldReplies, Settled};
 use super::replication::{Exchange, Lag};
 use super::state::{Handover, Phase, Proof, Resume, Role, State};
@@ -14,7 +15,7 @@ use crate::dhcp::offers::Offers;
 use crate::dhcp::probes::Probes;
 use crate::effects::Effects;
 use crate::event::Code;
-use crate::id::{Epoch, NodeName, RelationshipName, Sequence, Slot};
+use crate::id::{Epoch, NodeName, RelationshipName, Sequence, Session, Slot};
 use crate::input::Request;
 use crate::lease::table::{LeaseTable, Over};
 use crate::message::Pulse;
@@ -37,8 +38,18 @@ pub struct Relationship {
     /// Whether this node is active when both are well.
     pub(crate) is_primary: bool,
     pub(crate) settings: FailoverSettings,
-    /// The longest lease time of the scopes.
+    /// The longest lease time that the scopes ever had.
     pub(crate) longest_lease: Duration,
+    /// The longest lead time that was ever configured: promises by it may still stand.
+    pub(crate) longest_mclt: Duration,
+    /// What older revisions of the configuration let it give.
+    pub(crate) allowance: Allowance,
+    /// The state has changed in a way that `allowance` depends on.
+    pub(crate) allowance_is_stale: bool,
+    /// Whether both nodes use the same revision, as far as this session has told.
+    pub(crate) same_revision: bool,
+    /// The session in which the partner was told how this node knows the relationship.
+    pub(crate) greeted_in: Option<Session>,
     pub(crate) slot: Slot,
     /// Whether `slot` was given for good.
     pub(crate) slot_known: bool,
@@ -142,7 +153,8 @@ pub(crate) struct Beginning {
     pub(crate) settings: FailoverSettings,
     pub(crate) longest_lease: Duration,
     pub(crate) record: Option<RelationshipRecord>,
-    pub(crate) new_cluster: bool,
+    /// It is new, so that an empty store is right.
+    pub(crate) new: bool,
     pub(crate) now: Now,
 }
 
@@ -158,26 +170,34 @@ impl Relationship {
     /// As it is when the process starts: silent, unless it has no partner.
     pub(crate) fn new(beginning: Beginning, table: LeaseTable) -> Self {
         let slot = beginning.slot();
-        let Beginning { name, partner, is_primary, settings, longest_lease, record, new_cluster, now } = beginning;
-        let slot_known = record.is_some() || new_cluster;
+        let Beginning { name, partner, is_primary, settings, longest_lease, record, new, now } = beginning;
+        let slot_known = record.is_some() || new;
         let must_hear_partner = record.as_ref().is_none_or(|record| record.must_hear_partner);
         let resume = match record.as_ref().and_then(|record| Some((record.phase, record.proof?))) {
             Some((Phase::PartnerDown, (proof, from))) => Resume::PartnerDown { proof, from },
             Some(_) | None => Resume::CommunicationsInterrupted,
         };
+        let recorded = |of: fn(&RelationshipRecord) -> Duration| record.as_ref().map(of).unwrap_or_default();
+        let longest_lease = longest_lease.max(recorded(|record| record.longest_lease));
+        let longest_mclt = settings.mclt.max(recorded(|record| record.longest_mclt));
         let startup_ends = now.instant + settings.startup_timeout;
         let mut relationship = Self {
             partner,
             is_primary,
             settings,
             longest_lease,
+            longest_mclt,
+            allowance: Allowance::default(),
+            allowance_is_stale: false,
+            same_revision: false,
+            greeted_in: None,
             slot,
             slot_known,
             state: State::Startup { until: None, resume },
             epoch: record.as_ref().map_or(Epoch::INITIAL, |record| record.epoch),
             last_normal: record.as_ref().and_then(|record| record.last_normal),
             must_hear_partner,
-            lost: record.as_ref().map_or(!new_cluster, |record| record.lost),
+            lost: record.as_ref().map_or(!new, |record| record.lost),
             was_partner_down: record.as_ref().is_some_and(|record| record.was_partner_down),
             served: record.as_ref().is_some_and(|record| record.served),
             embargo: record.as_ref().and_then(|record| record.embargo),
@@ -267,6 +287,7 @@ impl Relationship {
             self.stop_answering(fx);
         }
         self.table.set_free_without_agreement(after == Phase::PartnerDown);
+        self.allowance_is_stale |= (before == Phase::PartnerDown) != (after == Phase::PartnerDown);
         self.persist(fx);
         self.gate = fx.last();
         if before != after {
@@ -288,7 +309,8 @@ impl Relationship {
         fx.write(StoredRecord::Relationship(record));
     }
 
-    fn record(&self, fx: &Effects) -> RelationshipRecord {
+    /// What is durable of it.
+    pub(crate) fn record(&self, fx: &Effects) -> RelationshipRecord {
         let (phase, proof) = match &self.state {
             State::PartnerDown { proof, from } => (Phase::PartnerDown, Some((*proof, *from))),
             State::Startup { resume: Resume::PartnerDown { proof, from }, .. }
@@ -318,6 +340,8 @@ impl Relationship {
             promoted_automatically: self.promoted_automatically,
             paused_until: self.paused_until,
             sequence: Sequence(0),
+            longest_lease: self.longest_lease,
+            longest_mclt: self.longest_mclt,
             taken_up_to: self.table.first_untaken().map_or(fx.last(), |first| Sequence(first.0 - 1)),
         }
     }

@@ -9,7 +9,7 @@ use super::state::{Handover, Role, State};
 use crate::effects::Effects;
 use crate::event::Code;
 use crate::lease::merge::{Merged, Merging, merge};
-use crate::lease::record::{Lease, LeaseRecord, LeaseState, Version};
+use crate::lease::record::{ClientId, Lease, LeaseRecord, LeaseState, Version};
 use crate::lease::table::LeaseTable;
 use crate::message::PairMessage;
 use crate::mutant::{Rule, holds};
@@ -240,6 +240,12 @@ impl Relationship {
         state && self.is_connected() && self.embargo.is_none() && fx.store_works
     }
 
+    /// Whether this node's configuration, and any that may be in use elsewhere, let this client have the address.
+    fn gives(&self, address: Ipv4Addr, client: &ClientId) -> bool {
+        let configured = self.table.pool_of(address).is_some() || self.table.reserved_for(address) == Some(client);
+        (configured && self.allowance.allows(address, client)) || !holds(Rule::BothRevisions)
+    }
+
     /// The home's side of an ask: records the lease itself and returns it, if the address is free for it to give.
     fn heard_ask(&mut self, number: u64, record: &LeaseRecord, fx: &mut Effects) {
         let address = record.address;
@@ -250,6 +256,7 @@ impl Relationship {
             && is_free
             && version == record.version
             && !self.held.is_pending(address)
+            && self.gives(address, &record.client)
             && !self.is_held_back(address, fx);
         if granted {
             let before = self.table.get(address).map(|lease| fx.at_latest(lease));

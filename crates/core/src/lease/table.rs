@@ -4,7 +4,8 @@
 
 use super::free::FreeList;
 use super::record::{ClientId, HardwareAddress, Lease, LeaseState, Version};
-use crate::configuration::{AddressRange, Configuration, Scope};
+use crate::configuration::{AddressRange, AddressSet, Configuration, Scope};
+use crate::dhcp::reservation::identity;
 use crate::id::{Epoch, Sequence, Slot};
 use crate::mutant::{Rule, holds};
 use crate::time::Instant;
@@ -85,8 +86,10 @@ struct PoolState {
 struct ScopeIndex {
     position: usize,
     last: Ipv4Addr,
-    exclude: Vec<AddressRange>,
-    reserved: BTreeSet<Ipv4Addr>,
+    ranges: Vec<AddressRange>,
+    /// Not given to just anyone: excluded, reserved, or not given by an older revision.
+    withheld: AddressSet,
+    reserved: BTreeMap<Ipv4Addr, ClientId>,
 }
 
 impl LeaseTable {
@@ -105,7 +108,7 @@ impl LeaseTable {
             unreadable: BTreeMap::new(),
             counts: BTreeMap::new(),
         };
-        table.index_scopes(configuration, positions);
+        table.index_scopes(configuration, positions, &AddressSet::default());
         table
     }
 
@@ -115,12 +118,15 @@ impl LeaseTable {
         self.index_expiries();
     }
 
-    /// Uses other scopes, or the same ones with other pools; no lease is lost by it.
-    pub fn reconfigure(&mut self, slot: Option<Slot>, configuration: &Configuration, positions: &[usize]) {
-        self.slot = slot;
-        self.index_expiries();
-        self.index_scopes(configuration, positions);
-        self.fill_lists(false);
+    /// Uses other scopes, or the same ones with other pools, and withholds some of their addresses. No lease is lost by
+    /// it; what is offered must be held again. Takes time only for scopes in which something changed.
+    pub fn reconfigure(&mut self, configuration: &Configuration, positions: &[usize], withheld: &AddressSet) {
+        for (first, last) in self.index_scopes(configuration, positions, withheld) {
+            let leases = self.leases.range(first..=last).map(|(_, lease)| lease);
+            let records =
+                leases.map(|lease| (lease.address, self.is_listed(lease).then_some(lease.sequence))).collect();
+            self.fill_lists(records, false);
+        }
     }
 
     /// The node of `slot` is the home of the address (its last bit says which).
@@ -278,7 +284,7 @@ impl LeaseTable {
             lease.taken = false;
             self.untaken.insert(lease.sequence, lease.address);
         }
-        self.fill_lists(true);
+        self.refill_lists();
     }
 
     /// Leases that are not free and whose expiry is at or before `until`, the earliest first, from the first one
@@ -301,7 +307,7 @@ impl LeaseTable {
     pub fn set_free_without_agreement(&mut self, allowed: bool) {
         if self.free_without_agreement != allowed {
             self.free_without_agreement = allowed;
-            self.fill_lists(true);
+            self.refill_lists();
         }
     }
 
@@ -398,6 +404,12 @@ impl LeaseTable {
         scope_of(&self.scopes, address).map(|scope| scope.position)
     }
 
+    /// For whom an address is reserved.
+    #[must_use]
+    pub fn reserved_for(&self, address: Ipv4Addr) -> Option<&ClientId> {
+        scope_of(&self.scopes, address)?.reserved.get(&address)
+    }
+
     fn list_of(&mut self, address: Ipv4Addr) -> Option<&mut FreeList> {
         let pool = self.pool_of(address)?;
         let home = self.slot.map(|_| Self::home(address));
@@ -414,25 +426,38 @@ impl LeaseTable {
                 || !holds(Rule::Relinquish))
     }
 
-    fn index_scopes(&mut self, configuration: &Configuration, positions: &[usize]) {
-        self.scopes.clear();
-        self.pools.clear();
+    /// Returns the scopes whose lists are new, by their first and last address.
+    fn index_scopes(
+        &mut self,
+        configuration: &Configuration,
+        positions: &[usize],
+        withheld: &AddressSet,
+    ) -> Vec<(Ipv4Addr, Ipv4Addr)> {
+        let (mut scopes, mut pools) = (std::mem::take(&mut self.scopes), std::mem::take(&mut self.pools));
+        let mut fresh = Vec::new();
+        let mut same = true;
         for &position in positions {
             let Some(scope) = configuration.scopes.get(position) else { continue };
-            let index = ScopeIndex {
-                position,
-                last: scope.subnet.broadcast(),
-                exclude: scope.exclude.clone(),
-                reserved: scope.reservations.iter().map(|reservation| reservation.address).collect(),
-            };
-            for (pool, settings) in scope.pools.iter().enumerate() {
-                let lists = self.homes().map(|home| (home, fresh_list(scope, settings.range, home))).collect();
-                let state = PoolState { range: settings.range, lists };
+            let index = ScopeIndex::new(position, scope, withheld);
+            let before = scopes.remove(&scope.subnet.network).filter(|before| before.lists_the_same(&index));
+            for (pool, &range) in index.ranges.iter().enumerate() {
+                let kept = before.as_ref().and_then(|before| pools.remove(&PoolIndex { scope: before.position, pool }));
+                let state = kept.unwrap_or_else(|| PoolState {
+                    range,
+                    lists: self.homes().map(|home| (home, index.fresh_list(range, home))).collect(),
+                });
                 self.pools.insert(PoolIndex { scope: position, pool }, state);
+            }
+            same &= before.as_ref().is_some_and(|before| before.position == position);
+            if before.is_none() {
+                fresh.push((scope.subnet.network, index.last));
             }
             self.scopes.insert(scope.subnet.network, index);
         }
-        self.count();
+        if !same || !scopes.is_empty() {
+            self.count();
+        }
+        fresh
     }
 
     fn count(&mut self) {
@@ -457,13 +482,14 @@ impl LeaseTable {
         homes.iter().copied()
     }
 
-    /// Brings the free lists in line with the records; `known` says whether the lists have seen them before.
-    fn fill_lists(&mut self, known: bool) {
-        let records: Vec<(Ipv4Addr, Option<Sequence>)> = self
-            .leases
-            .values()
-            .map(|lease| (lease.address, self.is_listed(lease).then_some(lease.sequence)))
-            .collect();
+    fn refill_lists(&mut self) {
+        let listed = |lease: &Lease| (lease.address, self.is_listed(lease).then_some(lease.sequence));
+        let records = self.leases.values().map(listed).collect();
+        self.fill_lists(records, true);
+    }
+
+    /// Brings the free lists in line with records; `known` says whether the lists have seen them before.
+    fn fill_lists(&mut self, records: Vec<(Ipv4Addr, Option<Sequence>)>, known: bool) {
         for (address, listed) in records {
             let Some(list) = self.list_of(address) else { continue };
             list.take(address, known);
@@ -476,26 +502,34 @@ impl LeaseTable {
 }
 
 impl ScopeIndex {
+    fn new(position: usize, scope: &Scope, withheld: &AddressSet) -> Self {
+        let own = AddressSet::of(scope.exclude.iter().copied()).union(&AddressSet::reserved(scope));
+        let pools = AddressSet::of(scope.pools.iter().map(|pool| pool.range));
+        Self {
+            position,
+            last: scope.subnet.broadcast(),
+            ranges: scope.pools.iter().map(|pool| pool.range).collect(),
+            withheld: own.union(&withheld.intersection(&pools)),
+            reserved: scope.reservations.iter().map(|kept| (kept.address, identity(&kept.holder))).collect(),
+        }
+    }
+
     fn withholds(&self, address: Ipv4Addr) -> bool {
-        self.reserved.contains(&address) || self.exclude.iter().any(|range| range.contains(address))
+        self.withheld.contains(address)
+    }
+
+    fn lists_the_same(&self, other: &Self) -> bool {
+        (&self.ranges, &self.withheld, self.last) == (&other.ranges, &other.withheld, other.last)
+    }
+
+    fn fresh_list(&self, range: AddressRange, home: Option<Slot>) -> FreeList {
+        let withheld = self.withheld.ranges().map(|hole| count_in(range, hole, home)).sum();
+        FreeList::new(range, home, withheld)
     }
 }
 
 fn scope_of(scopes: &BTreeMap<Ipv4Addr, ScopeIndex>, address: Ipv4Addr) -> Option<&ScopeIndex> {
     scopes.range(..=address).next_back().map(|(_, scope)| scope).filter(|scope| address <= scope.last)
-}
-
-fn fresh_list(scope: &Scope, range: AddressRange, home: Option<Slot>) -> FreeList {
-    let of_home = |address: Ipv4Addr| home.is_none_or(|home| LeaseTable::home(address) == home);
-    let excluded = scope.exclude.iter().map(|hole| count_in(range, *hole, home)).sum::<u64>();
-    let reserved = scope
-        .reservations
-        .iter()
-        .map(|reservation| reservation.address)
-        .filter(|&address| range.contains(address) && of_home(address))
-        .filter(|&address| !scope.exclude.iter().any(|hole| hole.contains(address)))
-        .count() as u64;
-    FreeList::new(range, home, excluded + reserved)
 }
 
 /// How many addresses of `home` lie in both ranges.

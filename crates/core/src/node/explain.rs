@@ -210,5 +210,8 @@ fn refusal_in_words(refusal: Refusal) -> &'static str {
         Refusal::NotYetFree => "the lease on it is over, and the two nodes have not agreed that it is free",
         Refusal::HomeElsewhere => "its home is the partner, which cannot be asked",
         Refusal::HeldBack => "this node lost what it knew and holds back",
+        Refusal::OtherRevision => {
+            "a node that may use an older revision of the configuration may give it to another client"
+        }
     }
 }

@@ -53,6 +53,9 @@ impl Node {
             Refusal::NotYetFree => "another client's lease of it is over and not yet agreed free",
             Refusal::HomeElsewhere => "its home is the partner, which is not in contact",
             Refusal::HeldBack => "this node lost its store and holds back",
+            Refusal::OtherRevision => {
+                "a node with an older revision may give it to another client: bring that back first"
+            }
         })?;
         let duration = Duration::from_millis(remaining);
         let wish = Wish { address, client, hardware: lease.hardware, hostname: lease.hostname, duration };

@@ -1,10 +1,6 @@
 //! What operators ask of a node.
 
 use super::Node;
-use crate::configuration::Configuration;
-use crate::dhcp::answer::Silence;
-use crate::dhcp::reservation::Reservations;
-use crate::dhcp::selection::Selector;
 use crate::event::Code;
 use crate::failover::relationship::Relationship;
 use crate::id::{NodeName, RelationshipName};
@@ -12,7 +8,6 @@ use crate::input::{Command, Request};
 use crate::output::CommandResult;
 use crate::time::Wall;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::time::Duration;
 
 impl Node {
@@ -38,7 +33,10 @@ impl Node {
             Command::Pause { relationship, duration } => self.pause(relationship.as_ref(), duration),
             Command::Release { address } => self.release(address),
             Command::Import(leases) => self.import(leases),
-            Command::Configure(configuration) => self.configure(configuration),
+            Command::Apply(apply) => match self.apply(request, apply) {
+                Some(result) => result,
+                None => return,
+            },
             Command::Leave => self.leave(),
         };
         self.fx.answer(request, result);
@@ -94,6 +92,9 @@ impl Node {
             // The next session begins with the news.
             self.lose(&partner, "the cluster was declared new");
         }
+        if !names.is_empty() {
+            self.make_first_revision();
+        }
         if names.is_empty() {
             return CommandResult::Refused("nothing to do: this node knows its cluster already".into());
         }
@@ -121,39 +122,6 @@ impl Node {
         serving.end_lease(address);
         serving.event(Code::LeaseReleased, format!("the lease of {address} is ended"), "an operator said so");
         CommandResult::Done(format!("the lease of {address} is ended"))
-    }
-
-    /// Uses another revision; no lease is lost by it.
-    fn configure(&mut self, configuration: Arc<Configuration>) -> CommandResult {
-        let names = |c: &Configuration| -> Vec<RelationshipName> {
-            c.relationships.iter().map(|relationship| relationship.name.clone()).collect()
-        };
-        if names(&configuration) != names(&self.configuration) {
-            let why = "relationships can only be added or removed while the nodes are stopped";
-            return CommandResult::Refused(why.into());
-        }
-        self.selector = Selector::new(&configuration);
-        self.reservations = configuration.scopes.iter().map(Reservations::new).collect();
-        self.configuration = Arc::clone(&configuration);
-        for index in 0..self.relationships.len() {
-            let name = self.relationships[index].name.clone();
-            let settings = configuration.relationships.iter().find(|relationship| relationship.name == name);
-            let beginning = self.beginning(settings, None);
-            let positions = self.scopes_of(&name);
-            let pair = &mut self.relationships[index];
-            pair.settings = beginning.settings;
-            pair.longest_lease = pair.longest_lease.max(beginning.longest_lease);
-            pair.offers.drop_all();
-            pair.drop_probes(Silence::Superseded, &mut self.fx);
-            let slot = pair.partner.as_ref().map(|_| pair.slot);
-            pair.table.reconfigure(slot, &configuration, &positions);
-        }
-        self.index_owners();
-        self.record.revision = Some(configuration.revision.clone());
-        self.store_record();
-        let revision = configuration.revision.number;
-        self.fx.event(Code::ConfigurationChanged, None, format!("revision {revision} is in use"), "an operator");
-        CommandResult::Done(format!("revision {revision} is in use"))
     }
 
     fn leave(&mut self) -> CommandResult {

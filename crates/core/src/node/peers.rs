@@ -5,7 +5,7 @@ use crate::dhcp::answer::Silence;
 use crate::event::Code;
 use crate::failover::state::Phase;
 use crate::id::{NodeName, Session};
-use crate::message::{Heartbeat, Hello, PairMessage, PeerMessage, Remembered};
+use crate::message::{Heartbeat, Hello, PairHello, PairMessage, PeerMessage, Remembered};
 use crate::mutant::{Rule, holds};
 use std::time::Duration;
 
@@ -21,20 +21,34 @@ impl Node {
         self.end_session(name);
         let Some(peer) = self.peers.get_mut(name) else { return };
         peer.session_up(session, now);
-        let hello = self.hello(name);
-        self.fx.send(name, session, PeerMessage::Hello(hello));
+        self.greet(name, session);
         self.send_heartbeats();
     }
 
-    fn hello(&self, name: &NodeName) -> Hello {
-        let pairs = self.relationships.iter().filter(|r| r.partner.as_ref() == Some(name));
+    /// Says how this node knows the relationships with a peer of which it has said nothing in this session: all of
+    /// them when it begins, and those that a revision makes later.
+    pub(super) fn greet(&mut self, name: &NodeName, session: Session) {
+        let mut pairs = Vec::new();
+        for pair in self.relationships.iter_mut().filter(|pair| pair.partner.as_ref() == Some(name)) {
+            if pair.greeted_in.replace(session) != Some(session) {
+                pairs.push(pair.hello(&self.fx));
+            }
+        }
+        let hello = self.hello(name, pairs);
+        self.fx.send(name, session, PeerMessage::Hello(hello));
+    }
+
+    fn hello(&self, name: &NodeName, pairs: Vec<PairHello>) -> Hello {
+        let shares = self.relationships.iter().any(|pair| pair.partner.as_ref() == Some(name));
         Hello {
             incarnation: self.identity.incarnation,
             wall: self.fx.now.wall,
-            remembered: self.peers.get(name).and_then(|peer| peer.remembered),
+            remembered: self.peers.get(name).and_then(|peer| peer.remembered).filter(|_| shares),
             heard: self.peers.get(name).and_then(|peer| peer.last_heard(self.fx.instant())),
             server_identifiers: self.server_identifiers(),
-            pairs: pairs.map(|relationship| relationship.hello(&self.fx)).collect(),
+            pairs,
+            revision: self.configuration.revision.clone(),
+            digest: self.configuration.digest(),
         }
     }
 
@@ -49,6 +63,7 @@ impl Node {
         match message {
             PeerMessage::Heartbeat(heartbeat) => self.heartbeat(name, heartbeat),
             PeerMessage::Hello(hello) => self.greeted(name, session, &hello),
+            PeerMessage::Configuration(message) => self.configuration_message(name, message),
             PeerMessage::Pair(relationship, message) => {
                 if peer.greeted.is_none() {
                     return;
@@ -90,17 +105,23 @@ impl Node {
         if let Some(remembered) = hello.remembered
             && self.went_back(name, hello)
         {
-            let news = self.mark_lost(name);
+            let news = self.mark_lost();
             self.count_on_from(remembered);
             if news {
-                self.fx.disconnect(name);
-                self.end_session(name);
+                // Every session begins anew with that.
+                for peer in self.peers.keys().cloned().collect::<Vec<_>>() {
+                    if self.peers.get(&peer).is_some_and(|peer| peer.session.is_some()) {
+                        self.fx.disconnect(&peer);
+                    }
+                    self.end_session(&peer);
+                }
                 return;
             }
         }
         let Some(peer) = self.peers.get_mut(name) else { return };
         peer.greeted = Some(hello.incarnation);
         peer.server_identifiers.clone_from(&hello.server_identifiers);
+        self.compare_revisions(name, hello);
         for pair in &hello.pairs {
             let ours =
                 self.relationships.iter_mut().find(|r| r.name == pair.relationship && r.partner.as_ref() == Some(name));
@@ -149,10 +170,11 @@ impl Node {
         self.store_record();
     }
 
-    /// Notes that what is known of the relationships with a peer is not to be relied on. True if that is new.
-    fn mark_lost(&mut self, name: &NodeName) -> bool {
+    /// Notes that nothing in the store is to be relied on: whoever finds it old, it is old for every partner. True if
+    /// that is new.
+    fn mark_lost(&mut self) -> bool {
         let mut new = false;
-        for relationship in self.relationships.iter_mut().filter(|r| r.partner.as_ref() == Some(name) && !r.lost) {
+        for relationship in self.relationships.iter_mut().filter(|r| r.partner.is_some() && !r.lost) {
             new = true;
             relationship.lost = true;
             relationship.must_hear_partner = true;
@@ -196,6 +218,8 @@ impl Node {
         if self.record_changed {
             self.store_record();
         }
+        self.compare_with_partners();
+        self.no_verdict_from(name);
     }
 
     /// Sends heartbeats that are due and notices those that do not come.

@@ -19,6 +19,8 @@ pub struct Status {
     pub node: NodeName,
     /// The configuration in use.
     pub revision: Revision,
+    /// What people must know about it.
+    pub configuration_notes: Vec<String>,
     /// The first thing to do, if there is one.
     pub todo: Option<String>,
     /// Pairs that this node is part of.
@@ -131,6 +133,7 @@ impl Node {
             cluster: self.configuration.cluster.clone(),
             node: self.identity.node.clone(),
             revision: self.configuration.revision.clone(),
+            configuration_notes: self.configuration_notes(),
             todo: self.todo(),
             relationships,
             scopes: self.scope_statuses(),

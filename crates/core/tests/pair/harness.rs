@@ -1,16 +1,18 @@
-//! Two nodes in one thread, joined by streams that deliver in order and at once, with disks that are as fast.
+//! Nodes in one thread, two as a rule, joined by streams that deliver in order and at once, with disks that are as
+//! fast.
 
 use dhcproto::v4::{DhcpOption, Message, MessageType, Opcode, OptionCode};
 use dhcproto::{Decodable, Decoder, Encodable};
 use standfast_core::configuration::{
-    AddressRange, Boot, Configuration, FailoverSettings, LeaseTime, Pool, Probe, RelationshipSettings, Scope,
+    Act, AddressRange, Boot, Configuration, FailoverSettings, LeaseTime, Pool, Probe, RelationshipSettings, Scope,
     ScopeOwner, Subnet,
 };
 use standfast_core::event::Event;
 use standfast_core::id::{Incarnation, NodeName, Revision, Session};
 use standfast_core::input::{Command, Identity, Input, Link, Packet, Request};
+use standfast_core::message::{ConfigurationMessage, PeerMessage, Unreadable};
 use standfast_core::node::{Node, RelationshipStatus};
-use standfast_core::output::{CommandResult, Reply, StoredRecord, Write};
+use standfast_core::output::{CommandResult, Outgoing, Reply, StoredRecord, Write};
 use standfast_core::stored::Stored;
 use standfast_core::time::{Instant, Now, Wall};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +20,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) const NODES: [&str; 2] = ["a", "b"];
+pub(crate) const NODES: [&str; 3] = ["a", "b", "c"];
 
 /// What a disk holds, by a key that a later write replaces.
 type Disk = BTreeMap<String, Write>;
@@ -30,16 +32,19 @@ pub(crate) struct Host {
     pub(crate) events: Vec<Event>,
     pub(crate) answers: Vec<CommandResult>,
     pub(crate) left: bool,
+    /// It is of a version that cannot read what others apply.
+    pub(crate) is_older: bool,
     starts: u64,
 }
 
 pub(crate) struct Pair {
     pub(crate) now: Instant,
-    pub(crate) hosts: [Host; 2],
-    pub(crate) connected: bool,
-    configuration: Arc<Configuration>,
+    pub(crate) hosts: Vec<Host>,
+    /// Which nodes are joined, and in which session.
+    links: BTreeMap<(usize, usize), Option<Session>>,
+    /// The file that nodes are started with.
+    pub(crate) file: Configuration,
     sessions: u64,
-    session: Option<Session>,
     requests: u64,
 }
 
@@ -50,7 +55,7 @@ pub(crate) fn configuration() -> Configuration {
     Configuration {
         cluster: "test".into(),
         revision: Revision { number: 1, node: NodeName::from("a") },
-        nodes: NODES.iter().map(|&name| name.into()).collect(),
+        nodes: NODES[..2].iter().map(|&name| name.into()).collect(),
         relationships: vec![RelationshipSettings {
             name: "office".into(),
             primary: "a".into(),
@@ -87,6 +92,8 @@ pub(crate) fn configuration() -> Configuration {
         }],
         classes: Vec::new(),
         server_identifiers: BTreeMap::new(),
+        text: "".into(),
+        act: Act::default(),
     }
 }
 
@@ -101,6 +108,12 @@ impl Pair {
     }
 
     pub(crate) fn unstarted() -> Self {
+        Self::of(configuration())
+    }
+
+    /// The nodes of a configuration, of which none runs.
+    pub(crate) fn of(file: Configuration) -> Self {
+        switch_rule_off();
         let host = || Host {
             node: None,
             disk: Disk::new(),
@@ -108,15 +121,15 @@ impl Pair {
             events: Vec::new(),
             answers: Vec::new(),
             left: false,
+            is_older: false,
             starts: 0,
         };
         Self {
             now: Instant(0),
-            hosts: [host(), host()],
-            connected: false,
-            configuration: Arc::new(configuration()),
+            hosts: NODES.iter().map(|_| host()).collect(),
+            links: BTreeMap::new(),
+            file,
             sessions: 0,
-            session: None,
             requests: 0,
         }
     }
@@ -131,7 +144,7 @@ impl Pair {
         let incarnation = Incarnation(self.hosts[host].starts * 10 + host as u64);
         let identity = Identity { node: NODES[host].into(), incarnation, new_cluster };
         let stored = self.stored(host);
-        let mut node = Node::new(identity, Arc::clone(&self.configuration), stored, self.clock());
+        let mut node = Node::new(identity, Arc::new(self.file.clone()), stored, self.clock());
         let link = Link {
             index: 1,
             name: "eth1".into(),
@@ -152,36 +165,53 @@ impl Pair {
                 StoredRecord::Lease(name, lease) => stored.leases.push((name, lease)),
                 StoredRecord::Relationship(record) => stored.relationships.push(record),
                 StoredRecord::Node(record) => stored.node = Some(record),
+                StoredRecord::Configuration(record) => stored.configuration = Some(record),
             }
         }
         stored
     }
 
+    /// The process of a node ends, and its host says so to everyone.
     pub(crate) fn kill(&mut self, host: usize) {
         self.hosts[host].node = None;
-        self.disconnect();
-        self.input(1 - host, Input::PeerGone { peer: NODES[host].into() });
+        for other in (0..NODES.len()).filter(|&other| other != host) {
+            self.separate(host, other);
+            self.input(other, Input::PeerGone { peer: NODES[host].into() });
+        }
     }
 
     pub(crate) fn connect(&mut self) {
-        self.connected = true;
+        self.join(0, 1);
+    }
+
+    pub(crate) fn disconnect(&mut self) {
+        self.separate(0, 1);
+    }
+
+    /// Joins two nodes; whenever their session ends they begin another one.
+    pub(crate) fn join(&mut self, one: usize, other: usize) {
+        let link = (one.min(other), one.max(other));
         self.sessions += 1;
         let session = Session(self.sessions);
-        self.session = Some(session);
-        for host in 0..2 {
-            self.raw_input(host, Input::PeerUp { peer: NODES[1 - host].into(), session });
+        self.links.insert(link, Some(session));
+        for (host, peer) in [link, (link.1, link.0)] {
+            self.raw_input(host, Input::PeerUp { peer: NODES[peer].into(), session });
         }
         self.settle();
     }
 
-    pub(crate) fn disconnect(&mut self) {
-        self.connected = false;
-        if let Some(session) = self.session.take() {
-            for host in 0..2 {
-                self.raw_input(host, Input::PeerDown { peer: NODES[1 - host].into(), session });
-            }
-        }
+    pub(crate) fn separate(&mut self, one: usize, other: usize) {
+        let link = (one.min(other), one.max(other));
+        let session = self.links.remove(&link).flatten();
+        self.end_session(link, session);
         self.settle();
+    }
+
+    fn end_session(&mut self, link: (usize, usize), session: Option<Session>) {
+        let Some(session) = session else { return };
+        for (host, peer) in [link, (link.1, link.0)] {
+            self.raw_input(host, Input::PeerDown { peer: NODES[peer].into(), session });
+        }
     }
 
     pub(crate) fn input(&mut self, host: usize, input: Input) {
@@ -198,47 +228,44 @@ impl Pair {
 
     /// Lets everything happen that follows at this instant.
     pub(crate) fn settle(&mut self) {
-        loop {
-            let mut quiet = true;
-            for (host, name) in NODES.into_iter().enumerate() {
-                let Some(node) = self.hosts[host].node.as_mut() else { continue };
-                let outputs = node.outputs();
-                self.hosts[host].left |= outputs.left;
-                self.hosts[host].replies.extend(outputs.replies);
-                self.hosts[host].events.extend(outputs.events);
-                self.hosts[host].answers.extend(outputs.answers.into_iter().map(|(_, result)| result));
-                let last = outputs.writes.last().map(|write| write.sequence);
-                for write in outputs.writes {
-                    self.hosts[host].disk.insert(key(&write.record), write);
-                }
-                if let Some(last) = last {
-                    quiet = false;
-                    self.raw_input(host, Input::Persisted(last));
-                }
-                for message in outputs.messages {
-                    if Some(message.session) == self.session && self.connected {
-                        quiet = false;
-                        let peer = name.into();
-                        let input = Input::Peer { peer, session: message.session, message: message.message };
-                        self.raw_input(1 - host, input);
-                    }
-                }
-                if !outputs.disconnects.is_empty() {
-                    quiet = false;
-                    if let Some(session) = self.session.take() {
-                        for host in 0..2 {
-                            self.raw_input(host, Input::PeerDown { peer: NODES[1 - host].into(), session });
-                        }
-                    }
-                }
-            }
-            if quiet {
-                break;
+        while (0..NODES.len()).fold(false, |busy, host| self.perform(host) | busy) {}
+        let ended: Vec<_> = self.links.iter().filter(|(_, session)| session.is_none()).map(|(&link, _)| link).collect();
+        for (one, other) in ended {
+            self.join(one, other);
+        }
+    }
+
+    /// Does what a node says; whether there was anything that others notice.
+    fn perform(&mut self, host: usize) -> bool {
+        let Some(node) = self.hosts[host].node.as_mut() else { return false };
+        let outputs = node.outputs();
+        let mut busy = false;
+        self.hosts[host].left |= outputs.left;
+        self.hosts[host].replies.extend(outputs.replies);
+        self.hosts[host].events.extend(outputs.events);
+        self.hosts[host].answers.extend(outputs.answers.into_iter().map(|(_, result)| result));
+        if let Some(last) = outputs.writes.last().map(|write| write.sequence) {
+            busy = true;
+            let writes = outputs.writes.into_iter().map(|write| (key(&write.record), write));
+            self.hosts[host].disk.extend(writes);
+            self.raw_input(host, Input::Persisted(last));
+        }
+        for Outgoing { to, session, message } in outputs.messages {
+            let peer = position(&to);
+            if self.links.get(&(host.min(peer), host.max(peer))) == Some(&Some(session)) {
+                busy = true;
+                let message = if self.hosts[peer].is_older { unread(message) } else { message };
+                self.raw_input(peer, Input::Peer { peer: NODES[host].into(), session, message });
             }
         }
-        if self.connected && self.session.is_none() {
-            self.connect();
+        for peer in outputs.disconnects {
+            busy = true;
+            let peer = position(&peer);
+            let link = (host.min(peer), host.max(peer));
+            let session = self.links.get_mut(&link).and_then(Option::take);
+            self.end_session(link, session);
         }
+        busy
     }
 
     /// Lets time pass, with every deadline kept.
@@ -251,13 +278,13 @@ impl Pair {
                 break;
             }
             self.now = next;
-            for host in 0..2 {
+            for host in 0..NODES.len() {
                 self.raw_input(host, Input::Tick);
             }
             self.settle();
         }
         self.now = end;
-        for host in 0..2 {
+        for host in 0..NODES.len() {
             self.raw_input(host, Input::Tick);
         }
         self.settle();
@@ -277,7 +304,7 @@ impl Pair {
     }
 
     pub(crate) fn active(&self) -> Vec<usize> {
-        (0..2).filter(|&host| self.hosts[host].node.is_some() && self.status(host).active).collect()
+        (0..NODES.len()).filter(|&host| self.hosts[host].node.is_some() && self.status(host).active).collect()
     }
 
     /// The tables of both nodes, without what is local and with times in seconds.
@@ -302,7 +329,7 @@ impl Pair {
     /// The replies since the last call: host, type, address, lease time.
     pub(crate) fn heard(&mut self) -> Vec<(usize, MessageType, Ipv4Addr, Option<u32>)> {
         let mut heard = Vec::new();
-        for host in 0..2 {
+        for host in 0..NODES.len() {
             for reply in std::mem::take(&mut self.hosts[host].replies) {
                 let message = Message::decode(&mut Decoder::new(&reply.bytes)).unwrap();
                 let lease = match message.opts().get(OptionCode::AddressLeaseTime) {
@@ -359,10 +386,36 @@ pub(crate) fn message(client: u8, kind: MessageType) -> Message {
     message
 }
 
+/// With the feature `mutants`, `STANDFAST_WITHOUT=RULE` shows which stories notice that a rule is missing.
+#[cfg(feature = "mutants")]
+fn switch_rule_off() {
+    use standfast_core::mutant::{Rule, without};
+    let name = std::env::var("STANDFAST_WITHOUT").ok();
+    without(name.map(|name| *Rule::ALL.iter().find(|rule| rule.name() == name).expect("a rule of that name")));
+}
+
+#[cfg(not(feature = "mutants"))]
+fn switch_rule_off() {}
+
+/// A message as it arrives at a node that cannot read the configuration in it.
+fn unread(message: PeerMessage) -> PeerMessage {
+    let PeerMessage::Configuration(ConfigurationMessage::Revision { reading: Ok(configuration), proposal }) = message
+    else {
+        return message;
+    };
+    let unreadable = Unreadable { revision: configuration.revision.clone(), why: "line 7: what is that?".into() };
+    PeerMessage::Configuration(ConfigurationMessage::Revision { reading: Err(unreadable), proposal })
+}
+
+fn position(name: &NodeName) -> usize {
+    NODES.iter().position(|node| *node == name.as_str()).unwrap()
+}
+
 fn key(record: &StoredRecord) -> String {
     match record {
         StoredRecord::Lease(name, lease) => format!("lease {name} {}", lease.address),
         StoredRecord::Relationship(record) => format!("relationship {}", record.relationship),
         StoredRecord::Node(_) => "node".into(),
+        StoredRecord::Configuration(_) => "configuration".into(),
     }
 }

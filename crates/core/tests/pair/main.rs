@@ -4,6 +4,8 @@
 
 mod harness;
 mod import;
+mod revisions;
+mod three;
 
 use dhcproto::v4::MessageType;
 use harness::{Pair, message};

@@ -18,6 +18,18 @@ pub(super) struct Who {
     reason: Option<String>,
 }
 
+impl Who {
+    /// Who it is.
+    pub(super) fn name(&self) -> String {
+        Self { reason: None, ..self.clone() }.to_string()
+    }
+
+    /// Why they say they do it.
+    pub(super) fn reason(&self) -> &str {
+        self.reason.as_deref().unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.caller {

@@ -4,6 +4,7 @@
 //! is done here, on other threads.
 
 mod access;
+mod configuration;
 mod doctor;
 mod leases;
 mod service;

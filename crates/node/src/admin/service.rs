@@ -7,12 +7,12 @@ use crate::events::{EventLog, Happened};
 use crate::handle::{NodeHandle, Unavailable};
 use standfast_core::event::{Code, Event};
 use standfast_core::failover::relationship::ConflictReport;
-use standfast_core::id::RelationshipName;
+use standfast_core::id::{NodeName, RelationshipName};
 use standfast_core::input::Command;
 use standfast_core::node::{Explanation, Node, Subject};
 use standfast_core::output::CommandResult;
 use standfast_core::time::Now;
-use standfast_rpc::convert::{self, DecodeError};
+use standfast_rpc::convert::{self, DecodeError, MAX_TEXT};
 use standfast_rpc::proto::admin_service_server::{AdminService, AdminServiceServer};
 use standfast_rpc::proto::{self, DESCRIPTORS};
 use std::net::Ipv4Addr;
@@ -35,8 +35,10 @@ const HEALTH_EVERY: Duration = Duration::from_millis(500);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// Deeds that an explanation shows.
 const DEEDS: usize = 20;
-/// Requests are small.
-const MAX_REQUEST: usize = 64 << 10;
+/// The longest reason or name in a request.
+pub(super) const MAX_WORDS: usize = 1 << 10;
+/// Requests are small, but for those that bring a cluster file.
+const MAX_REQUEST: usize = MAX_TEXT + (64 << 10);
 
 /// Admin, health and reflection, for a server.
 ///
@@ -82,7 +84,11 @@ pub struct AdminServer {
 }
 
 impl AdminServer {
-    async fn command(&self, who: Who, command: Result<Command, DecodeError>) -> Result<proto::CommandResult, Refusal> {
+    pub(super) async fn command(
+        &self,
+        who: Who,
+        command: Result<Command, DecodeError>,
+    ) -> Result<proto::CommandResult, Refusal> {
         let command = command.map_err(|error| Refusal::invalid_argument(error.to_string()))?;
         let asked = in_words(&command);
         let result = in_time(self.node.command(command)).await?;
@@ -101,7 +107,10 @@ impl AdminServer {
         Ok(convert::result_to_proto(result))
     }
 
-    async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Node, Now) -> T + Send + 'static) -> Result<T, Refusal> {
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node, Now) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
         in_time(self.node.look(look)).await
     }
 
@@ -132,7 +141,12 @@ fn in_words(command: &Command) -> String {
             format!("pause of promotion in {} for {} s", of(relationship), duration.as_secs())
         }
         Command::Release { address } => format!("release of the lease of {address}"),
-        Command::Configure(configuration) => format!("revision {} of the configuration", configuration.revision.number),
+        Command::Apply(apply) => {
+            let rehearsal = if apply.dry_run { "rehearsal of a revision" } else { "a revision" };
+            let without: Vec<&str> = apply.without.iter().map(NodeName::as_str).collect();
+            let without = if without.is_empty() { String::new() } else { format!(" without {}", without.join(", ")) };
+            format!("{rehearsal} of the configuration{without}: {}", apply.configuration.act.why)
+        }
         Command::Import(leases) => format!("import of {} leases", leases.len()),
         Command::Leave => "clean stop".to_owned(),
     }
@@ -327,6 +341,41 @@ impl AdminService for AdminServer {
         may_look(&request)?;
         let (node, facts) = self.look(|node, now| (node.name().to_string(), Facts::of(node, now))).await?;
         Ok(Response::new(proto::DiagnoseResponse { node, checks: self.house.examine(&facts) }))
+    }
+
+    async fn get_configuration(
+        &self,
+        request: Request<proto::GetConfigurationRequest>,
+    ) -> Result<Response<proto::GetConfigurationResponse>, Refusal> {
+        may_look(&request)?;
+        let configuration = Some((&*self.configuration().await?).into());
+        let notes = self.look(|node, _| node.configuration_notes()).await?;
+        Ok(Response::new(proto::GetConfigurationResponse { configuration, notes }))
+    }
+
+    async fn diff_configuration(
+        &self,
+        request: Request<proto::DiffConfigurationRequest>,
+    ) -> Result<Response<proto::DiffConfigurationResponse>, Refusal> {
+        may_look(&request)?;
+        Ok(Response::new(self.compare(request.into_inner().text).await?))
+    }
+
+    async fn apply_configuration(
+        &self,
+        request: Request<proto::ApplyConfigurationRequest>,
+    ) -> Result<Response<proto::ApplyConfigurationResponse>, Refusal> {
+        let who = may_change(&request)?;
+        Ok(Response::new(self.apply(who, request.into_inner()).await?))
+    }
+
+    async fn set_scope_disabled(
+        &self,
+        request: Request<proto::SetScopeDisabledRequest>,
+    ) -> Result<Response<proto::SetScopeDisabledResponse>, Refusal> {
+        let who = may_change(&request)?;
+        let result = self.disable_scope(who, request.into_inner()).await?;
+        Ok(Response::new(proto::SetScopeDisabledResponse { result: Some(result) }))
     }
 }
 

@@ -12,8 +12,8 @@ use super::value::{Bytes, Name, TextPattern};
 use super::{Cluster, NodeSettings};
 use serde_spanned::Spanned;
 use standfast_core::configuration::{
-    Boot, Class, ClassMatch, Configuration, Failback, FailoverSettings, IsolatedStart, LeaseTime, Pattern, Pool, Probe,
-    RelationshipSettings, Reservation, ReservationHolder, Scope,
+    Act, Boot, Class, ClassMatch, Configuration, Failback, FailoverSettings, IsolatedStart, LeaseTime, Pattern, Pool,
+    Probe, RelationshipSettings, Reservation, ReservationHolder, Scope,
 };
 use standfast_core::id::Revision;
 use standfast_core::lease::record::ClientId;
@@ -42,8 +42,8 @@ pub(super) fn cluster(file: &ClusterSection, text: Arc<str>) -> Option<Cluster> 
     let scopes = file.scopes.iter().map(|section| scope(file, section)).collect::<Option<_>>()?;
     let configuration = Configuration {
         cluster: name(&file.cluster)?.to_owned(),
-        // The first revision is everybody's alike, so that nodes which start from one file do not differ.
-        revision: Revision { number: 1, node: nodes.first()?.name.clone() },
+        // A file is no revision yet: the cluster makes it one.
+        revision: Revision { number: 0, node: nodes.first()?.name.clone() },
         nodes: nodes.iter().map(|node| node.name.clone()).collect(),
         relationships,
         scopes,
@@ -52,8 +52,10 @@ pub(super) fn cluster(file: &ClusterSection, text: Arc<str>) -> Option<Cluster> 
             .iter()
             .filter_map(|node| Some((node.name.clone(), node.server_identifier?)))
             .collect(),
+        text,
+        act: Act::default(),
     };
-    Some(Cluster { configuration, nodes, text, warnings: Vec::new() })
+    Some(Cluster { configuration, nodes, warnings: Vec::new() })
 }
 
 /// The timers and policies of a relationship: its own, else the file's defaults, else the usual ones.

@@ -5,18 +5,21 @@
 //! served. Addresses are compared over the whole file, so that a renamed scope or a pool that moves from one scope to
 //! another loses nothing.
 
-mod addresses;
 mod describe;
 
 #[cfg(test)]
 mod tests;
 
 use super::Cluster;
-use addresses::AddressSet;
 use describe::{Key, describe_class, describe_node, describe_relationship, describe_scope, show_holder};
-use standfast_core::configuration::{AddressRange, Configuration, Reservation, Scope, ScopeOwner};
+use standfast_core::configuration::{
+    AddressRange, AddressSet, Configuration, Objection, Reservation, Scope, ScopeOwner, objections,
+};
 use std::collections::BTreeMap;
 use std::fmt;
+
+/// Keys of a node that it reads only when it starts.
+const OPENED_AT_START: [&str; 4] = ["rpc", "interfaces", "dhcp_listen", "http"];
 
 /// What changes in one part of the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +34,8 @@ pub struct Change {
     pub touched: Vec<Touched>,
     /// Why it cannot be applied, and what to do first; empty if it can.
     pub refused: Vec<String>,
+    /// What is to be done once it is applied.
+    pub afterwards: Vec<String>,
 }
 
 /// The kinds of parts of a cluster file.
@@ -99,15 +104,28 @@ pub fn diff(old: &Cluster, new: &Cluster) -> Vec<Change> {
     let mut changes = Vec::new();
     changes.extend(cluster_change(before, after));
     let no_more = |_: &str, _: &mut Change| {};
+    let restart = |name: &str, change: &mut Change| {
+        if let What::Changed(keys) = &change.what
+            && keys.iter().any(|key| OPENED_AT_START.contains(&key.key))
+        {
+            change.afterwards.push(format!("restart {name}: it opens these when it starts"));
+        }
+    };
     let nodes = (describe(&old.nodes, describe_node), describe(&new.nodes, describe_node));
-    changes.extend(part_changes(PartKind::Node, nodes, no_more));
+    changes.extend(part_changes(PartKind::Node, nodes, restart));
     let relationships =
         (describe(&before.relationships, describe_relationship), describe(&after.relationships, describe_relationship));
-    changes.extend(part_changes(PartKind::Relationship, relationships, no_more));
+    let objections = objections(before, after);
+    changes.extend(part_changes(PartKind::Relationship, relationships, |name, change| {
+        let of_this = |o: &&Objection| matches!(o, Objection::OtherNodes(pair) if pair.as_str() == name);
+        change.refused.extend(objections.iter().filter(of_this).map(ToString::to_string));
+    }));
     let scopes = (describe(&before.scopes, describe_scope), describe(&after.scopes, describe_scope));
     let still_given = given_by_owner(after);
     changes.extend(part_changes(PartKind::Scope, scopes, |name, change| {
         complete_scope(before, after, &still_given, name, change);
+        let of_this = |o: &&Objection| matches!(o, Objection::OtherOwner { to, .. } if to.as_str() == name);
+        change.refused.extend(objections.iter().filter(of_this).map(ToString::to_string));
     }));
     let classes = (describe(&before.classes, describe_class), describe(&after.classes, describe_class));
     changes.extend(part_changes(PartKind::Class, classes, no_more));
@@ -128,7 +146,7 @@ fn cluster_change(before: &Configuration, after: &Configuration) -> Option<Chang
     if before.cluster != after.cluster {
         let (before, after) = (vec![before.cluster.clone()], vec![after.cluster.clone()]);
         keys.push(KeyChange { key: "cluster", before, after });
-        refused.push("a cluster keeps its name: its certificates carry it; make a new cluster instead".to_owned());
+        refused.push(Objection::OtherCluster.to_string());
     }
     let order = |configuration: &Configuration, other: &Configuration| -> Vec<String> {
         let in_other = |name: &String| other.classes.iter().any(|class| class.name == *name);
@@ -139,7 +157,14 @@ fn cluster_change(before: &Configuration, after: &Configuration) -> Option<Chang
         keys.push(KeyChange { key: "class", before: vec![old_order.join(", ")], after: vec![new_order.join(", ")] });
     }
     let what = What::Changed(keys);
-    let change = Change { kind: PartKind::Cluster, name: after.cluster.clone(), what, touched: Vec::new(), refused };
+    let change = Change {
+        kind: PartKind::Cluster,
+        name: after.cluster.clone(),
+        what,
+        touched: Vec::new(),
+        refused,
+        afterwards: Vec::new(),
+    };
     (change.what != What::Changed(Vec::new())).then_some(change)
 }
 
@@ -161,7 +186,14 @@ fn part_changes(
         .chain(others)
         .filter(|(_, what)| *what != What::Changed(Vec::new()))
         .map(|(name, what)| {
-            let mut change = Change { kind, name: name.clone(), what, touched: Vec::new(), refused: Vec::new() };
+            let mut change = Change {
+                kind,
+                name: name.clone(),
+                what,
+                touched: Vec::new(),
+                refused: Vec::new(),
+                afterwards: Vec::new(),
+            };
             complete(name, &mut change);
             change
         })
@@ -201,10 +233,9 @@ fn complete_scope(
         change.touched.extend(lost(old, still_given));
     }
     if let Some(new) = new {
-        change.refused.extend(refusals(old, before, new));
         let enabled_before = old.is_some_and(|old| !old.disabled);
         if enabled_before && new.disabled {
-            change.touched.extend(touched(&given(new), &Effect::Unserved));
+            change.touched.extend(touched(&AddressSet::given(new), &Effect::Unserved));
         }
     }
     if let (Some(old), Some(new)) = (old, new) {
@@ -223,7 +254,7 @@ fn given_by_owner(configuration: &Configuration) -> Vec<(&ScopeOwner, AddressSet
     }
     let all_of = |owner: &ScopeOwner| {
         let scopes = configuration.scopes.iter().filter(|scope| scope.owner == *owner);
-        AddressSet::of(scopes.flat_map(|scope| given(scope).ranges().collect::<Vec<_>>()))
+        AddressSet::of(scopes.flat_map(|scope| AddressSet::given(scope).ranges().collect::<Vec<_>>()))
     };
     owners.into_iter().map(|owner| (owner, all_of(owner))).collect()
 }
@@ -231,12 +262,12 @@ fn given_by_owner(configuration: &Configuration) -> Vec<(&ScopeOwner, AddressSet
 /// Addresses that `old` gave and that nothing of the same owner gives any more.
 fn lost(old: &Scope, still_given: &[(&ScopeOwner, AddressSet)]) -> Vec<Touched> {
     let still = still_given.iter().find(|(owner, _)| **owner == old.owner);
-    let lost = still.map_or_else(|| given(old), |(_, still)| given(old).without(still));
+    let lost = still.map_or_else(|| AddressSet::given(old), |(_, still)| AddressSet::given(old).without(still));
     touched(&lost, &Effect::Lost)
 }
 
 fn newly_reserved(old: &Scope, new: &Scope) -> Vec<Touched> {
-    let could_be_anybodys = given(old);
+    let could_be_anybodys = AddressSet::given(old);
     let is_new = |reservation: &&Reservation| {
         let same = |other: &Reservation| other.address == reservation.address && other.holder == reservation.holder;
         !old.reservations.iter().any(same)
@@ -258,39 +289,9 @@ fn newly_classed(old: &Scope, new: &Scope) -> Vec<Touched> {
         .flat_map(|(pool, class)| {
             let others = old.pools.iter().filter(|other| other.class.as_ref() != Some(class)).map(|other| other.range);
             let moved = AddressSet::of(others).intersection(&AddressSet::of([pool.range]));
-            touched(&moved.intersection(&given(new)), &Effect::ForClass(class.clone()))
+            touched(&moved.intersection(&AddressSet::given(new)), &Effect::ForClass(class.clone()))
         })
         .collect()
-}
-
-/// Two relationships hold different leases for an address: it may move only while nobody serves it.
-fn refusals(old: Option<&Scope>, before: &Configuration, new: &Scope) -> Vec<String> {
-    let moves_from = |scope: &&Scope| {
-        let same = old.is_some_and(|old| old.name == scope.name);
-        let free_to_move = scope.disabled && new.disabled;
-        scope.owner != new.owner && !free_to_move && (same || shares_addresses(scope, new))
-    };
-    before
-        .scopes
-        .iter()
-        .filter(moves_from)
-        .map(|scope| {
-            let name = &scope.name;
-            format!("the addresses of {name} go to other nodes: `standfast scope disable {name}` first, then move it disabled")
-        })
-        .collect()
-}
-
-fn shares_addresses(one: &Scope, other: &Scope) -> bool {
-    let subnets_meet = one.subnet.contains(other.subnet.network) || other.subnet.contains(one.subnet.network);
-    subnets_meet && !given(one).intersection(&given(other)).is_empty()
-}
-
-/// The addresses that a scope gives to clients.
-fn given(scope: &Scope) -> AddressSet {
-    let pools = AddressSet::of(scope.pools.iter().map(|pool| pool.range));
-    let reserved = scope.reservations.iter().map(|r| AddressRange { first: r.address, last: r.address });
-    pools.without(&AddressSet::of(scope.exclude.iter().copied())).union(&AddressSet::of(reserved))
 }
 
 fn touched(addresses: &AddressSet, effect: &Effect) -> Vec<Touched> {
@@ -310,6 +311,9 @@ impl fmt::Display for Change {
         }
         for Touched { addresses, effect } in &self.touched {
             writeln!(f, "    leases of {}: {effect}", describe::show_range(*addresses))?;
+        }
+        for what in &self.afterwards {
+            writeln!(f, "    afterwards: {what}")?;
         }
         for why in &self.refused {
             writeln!(f, "    REFUSED: {why}")?;

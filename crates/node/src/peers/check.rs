@@ -58,7 +58,7 @@ fn check_open(settings: &PeerSettings, certified: &NodeName, open: &Open) -> Res
     }
     if !settings.peers.contains_key(&open.node) {
         let (us, them) = (&settings.node, &open.node);
-        return Err(Status::permission_denied(format!("`{them}` shares no relationship with `{us}`")));
+        return Err(Status::permission_denied(format!("`{us}` knows no node `{them}` in its cluster")));
     }
     Ok(())
 }
@@ -116,7 +116,7 @@ mod tests {
             check_open(&settings(us), &them.into(), &open).unwrap_err().message().to_owned()
         };
         assert_eq!(refusal("dhcp-b", "dhcp-b"), "two nodes are called `dhcp-b`");
-        assert_eq!(refusal("dhcp-b", "dhcp-x"), "`dhcp-x` shares no relationship with `dhcp-b`");
+        assert_eq!(refusal("dhcp-b", "dhcp-x"), "`dhcp-b` knows no node `dhcp-x` in its cluster");
     }
 
     #[test]

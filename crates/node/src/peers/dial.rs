@@ -29,13 +29,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps one session with `peer`, for ever.
-pub(super) async fn keep_dialing(shared: Arc<Shared>, peer: NodeName, address: SocketAddr) {
+/// Keeps one session with `peer`, for as long as it is one.
+pub(super) async fn keep_dialing(shared: Arc<Shared>, peer: NodeName) {
     let mut pause = FIRST_PAUSE;
-    loop {
+    while let Some(address) = shared.address_of(&peer) {
         match shared.dial(&peer, address).await {
             Ok((session, [heartbeats, replication])) => {
                 shared.live_session(&peer, session, heartbeats, replication).await;
+                let address = shared.address_of(&peer).unwrap_or(address);
                 shared.confirm_gone(&peer, address).await;
                 pause = FIRST_PAUSE;
             }
@@ -88,12 +89,12 @@ impl Shared {
 
     async fn open_heartbeats(&self, peer: &NodeName, address: SocketAddr, session: Session) -> Result<Half, DialError> {
         let (outgoing, messages) = queue(Kind::Heartbeats);
-        let opening = HeartbeatRequest::opening(self.settings.open(session));
+        let opening = HeartbeatRequest::opening(self.settings().open(session));
         let requests = once(opening).chain(ReceiverStream::new(messages).filter_map(HeartbeatRequest::of));
         let mut client = client(self.connect(peer, address).await?);
         let mut stream = client.heartbeat(requests).await.map_err(DialError::Refused)?.into_inner();
         let open = first(&mut stream).await.map_err(DialError::Refused)?;
-        check_answer(&self.settings, peer, session, &open).map_err(DialError::Refused)?;
+        check_answer(&self.settings(), peer, session, &open).map_err(DialError::Refused)?;
         Ok(Half { outgoing, incoming: rest(stream) })
     }
 
@@ -104,12 +105,12 @@ impl Shared {
         session: Session,
     ) -> Result<Half, DialError> {
         let (outgoing, messages) = queue(Kind::Replication);
-        let opening = ReplicateRequest::opening(self.settings.open(session));
+        let opening = ReplicateRequest::opening(self.settings().open(session));
         let requests = once(opening).chain(ReceiverStream::new(messages).filter_map(ReplicateRequest::of));
         let mut client = client(self.connect(peer, address).await?);
         let mut stream = client.replicate(requests).await.map_err(DialError::Refused)?.into_inner();
         let open = first(&mut stream).await.map_err(DialError::Refused)?;
-        check_answer(&self.settings, peer, session, &open).map_err(DialError::Refused)?;
+        check_answer(&self.settings(), peer, session, &open).map_err(DialError::Refused)?;
         Ok(Half { outgoing, incoming: rest(stream) })
     }
 

@@ -26,18 +26,20 @@ mod tests;
 pub use service::PeerGate;
 
 use crate::clock::Clock;
+use crate::cluster_file::{Cluster, ClusterFile};
 use notices::Notices;
 use session::Live;
+use standfast_core::configuration::Configuration;
 use standfast_core::id::{Incarnation, NodeName, Revision, Session};
 use standfast_core::message::PeerMessage;
 use standfast_rpc::convert::{Open, Protocol};
 use standfast_rpc::tls::ReloadableTls;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::AbortHandle;
 
 /// What the serving loop is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,7 +85,7 @@ pub struct PeerSettings {
     pub incarnation: Incarnation,
     /// The configuration in use.
     pub revision: Revision,
-    /// The other nodes of this node's relationships, and where they listen.
+    /// The other nodes, and where they listen.
     pub peers: BTreeMap<NodeName, SocketAddr>,
 }
 
@@ -129,8 +131,12 @@ impl EventQueue {
 /// The links to all peers. Dropping it ends them.
 pub struct Peers {
     shared: Arc<Shared>,
-    _dialers: JoinSet<()>,
+    runtime: Handle,
+    /// What keeps a session with each peer that this node dials.
+    dialers: Dialers,
 }
+
+type Dialers = Arc<Mutex<BTreeMap<NodeName, AbortHandle>>>;
 
 impl Peers {
     /// Starts to connect to the peers that this node dials, on `runtime`.
@@ -143,18 +149,35 @@ impl Peers {
         runtime: &Handle,
     ) -> Self {
         let shared = Arc::new(Shared {
-            settings,
+            settings: RwLock::new(Arc::new(settings)),
             tls,
             events,
             live: Mutex::default(),
             gone: Mutex::default(),
             notices: Notices::new(clock),
         });
-        let mut dialers = JoinSet::new();
-        for (peer, &address) in shared.settings.peers.iter().filter(|(peer, _)| shared.settings.dials(peer)) {
-            dialers.spawn_on(dial::keep_dialing(Arc::clone(&shared), peer.clone(), address), runtime);
-        }
-        Self { shared, _dialers: dialers }
+        let peers = Self { shared, runtime: runtime.clone(), dialers: Arc::default() };
+        redial(&peers.shared, &peers.dialers, runtime);
+        peers
+    }
+
+    /// Uses what a configuration says of the peers, once its text has been read, which takes place elsewhere.
+    pub(crate) fn reconfigure(&self, configuration: Arc<Configuration>) {
+        let (shared, dialers, runtime) = (Arc::clone(&self.shared), Arc::clone(&self.dialers), self.runtime.clone());
+        self.runtime.spawn_blocking(move || {
+            let Ok(cluster) = ClusterFile::parse("the revision in use", &configuration.text) else {
+                tracing::error!("the revision in use cannot be read again");
+                return;
+            };
+            let before = shared.settings();
+            let settings = PeerSettings {
+                revision: configuration.revision.clone(),
+                peers: peers_in(&cluster, &before.node),
+                ..PeerSettings::clone(&before)
+            };
+            *shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+            redial(&shared, &dialers, &runtime);
+        });
     }
 
     /// The service to which the peers that dial this node connect.
@@ -184,12 +207,30 @@ impl Peers {
 
 impl Drop for Peers {
     fn drop(&mut self) {
+        self.dialers.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(AbortHandle::abort);
         self.shared.live().clear();
     }
 }
 
+/// The other nodes of a cluster, and where they listen.
+pub(crate) fn peers_in(cluster: &Cluster, me: &NodeName) -> BTreeMap<NodeName, SocketAddr> {
+    cluster.nodes.iter().filter(|node| node.name != *me).map(|node| (node.name.clone(), node.rpc)).collect()
+}
+
+/// Dials who is to be dialled and is not yet. Whoever is dialled already is asked for where it listens at each attempt.
+fn redial(shared: &Arc<Shared>, dialers: &Dialers, runtime: &Handle) {
+    let settings = shared.settings();
+    let mut dialers = dialers.lock().unwrap_or_else(PoisonError::into_inner);
+    for peer in settings.peers.keys().filter(|peer| settings.dials(peer)) {
+        if dialers.get(peer).is_none_or(AbortHandle::is_finished) {
+            let dialing = runtime.spawn(dial::keep_dialing(Arc::clone(shared), peer.clone()));
+            dialers.insert(peer.clone(), dialing.abort_handle());
+        }
+    }
+}
+
 struct Shared {
-    settings: PeerSettings,
+    settings: RwLock<Arc<PeerSettings>>,
     tls: Arc<ReloadableTls>,
     events: EventQueue,
     /// Sessions that are up. Taking one out ends it.
@@ -200,6 +241,15 @@ struct Shared {
 }
 
 impl Shared {
+    /// Where a peer listens now.
+    fn address_of(&self, peer: &NodeName) -> Option<SocketAddr> {
+        self.settings().peers.get(peer).copied()
+    }
+
+    fn settings(&self) -> Arc<PeerSettings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn live(&self) -> MutexGuard<'_, BTreeMap<NodeName, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -62,7 +62,7 @@ impl PeerGate {
         let mut stream = request.into_inner();
         let too_late = |_| Status::deadline_exceeded("no open message came");
         let open = tokio::time::timeout(OPEN_DEADLINE, first(&mut stream)).await.map_err(too_late)??;
-        if let Err(status) = check_caller(&self.shared.settings, &identity, &open) {
+        if let Err(status) = check_caller(&self.shared.settings(), &identity, &open) {
             let name = NodeName::from(identity.name.as_str());
             self.shared.notices.warn(&name, format_args!("refused: {}", status.message()));
             return Err(status);
@@ -70,7 +70,7 @@ impl PeerGate {
         let (outgoing, messages) = queue(kind);
         let half = Half { outgoing, incoming: rest(stream) };
         self.join(&open.node, Waiting { session: open.session, kind, half });
-        Ok((self.shared.settings.open(open.session), messages))
+        Ok((self.shared.settings().open(open.session), messages))
     }
 
     fn join(&self, peer: &NodeName, arrived: Waiting) {
@@ -89,7 +89,7 @@ impl PeerGate {
         let (shared, peer) = (Arc::clone(&self.shared), peer.clone());
         tokio::spawn(async move {
             shared.live_session(&peer, session, heartbeats, replication).await;
-            if let Some(&address) = shared.settings.peers.get(&peer) {
+            if let Some(address) = shared.address_of(&peer) {
                 shared.confirm_gone(&peer, address).await;
             }
         });

@@ -1,9 +1,10 @@
 //! A session: two streams that live and end together.
 
 use super::{PeerEvent, Shared};
+use crate::cluster_file::revision::read_text;
 use standfast_core::id::{NodeName, Session};
 use standfast_core::message::PeerMessage;
-use standfast_rpc::convert::{DecodeError, Frame, Open};
+use standfast_rpc::convert::{DecodeError, Frame, Open, Unread};
 use std::pin::Pin;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::{Stream, StreamExt};
@@ -47,7 +48,7 @@ where
     let message = stream.message().await?.ok_or_else(missing)?;
     match Frame::try_from(message).map_err(|error| Status::invalid_argument(error.to_string()))? {
         Frame::Open(open) => Ok(open),
-        Frame::Message(_) => Err(Status::invalid_argument("the first message is not an open")),
+        Frame::Message(_) | Frame::Unread(_) => Err(Status::invalid_argument("the first message is not an open")),
     }
 }
 
@@ -56,11 +57,21 @@ pub(super) fn rest<P: Send + 'static>(stream: Streaming<P>) -> Incoming
 where
     Frame: TryFrom<P, Error = DecodeError>,
 {
-    Box::pin(stream.map(|message| match Frame::try_from(message.map_err(|status| status.message().to_owned())?) {
-        Ok(Frame::Message(message)) => Ok(message),
-        Ok(Frame::Open(_)) => Err("a stream is opened once".to_owned()),
-        Err(error) => Err(format!("a message was refused: {error}")),
+    Box::pin(stream.then(|message| async {
+        match Frame::try_from(message.map_err(|status| status.message().to_owned())?) {
+            Ok(Frame::Message(message)) => Ok(message),
+            Ok(Frame::Unread(unread)) => read(unread).await,
+            Ok(Frame::Open(_)) => Err("a stream is opened once".to_owned()),
+            Err(error) => Err(format!("a message was refused: {error}")),
+        }
     }))
+}
+
+/// Reads the text of a message, which may take long, where it holds up nobody else.
+async fn read(unread: Unread) -> Result<PeerMessage, String> {
+    let text = unread.text.clone();
+    let reading = tokio::task::spawn_blocking(move || read_text(&text)).await;
+    Ok(unread.read(reading.map_err(|error| format!("a configuration could not be read: {error}"))?))
 }
 
 /// A session that is up, as senders see it. Dropping it ends the session.
@@ -76,7 +87,7 @@ impl Live {
     pub(super) fn send(&self, message: PeerMessage) -> Result<(), ()> {
         let stream = match message {
             PeerMessage::Heartbeat(_) => &self.heartbeats,
-            PeerMessage::Hello(_) | PeerMessage::Pair(..) => &self.replication,
+            PeerMessage::Hello(_) | PeerMessage::Configuration(_) | PeerMessage::Pair(..) => &self.replication,
         };
         match stream.try_send(message) {
             Err(mpsc::error::TrySendError::Full(_)) => Err(()),

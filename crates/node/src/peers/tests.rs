@@ -140,7 +140,7 @@ async fn another_cluster_is_refused_with_both_names() {
     let tls = Arc::new(ReloadableTls::load(dir.path(), "dhcp-a").unwrap());
     let (events, mut events_of_a) = EventQueue::new(64, || {});
     let shared = Shared {
-        settings: settings("dhcp-a", "dhcp-b", at_b),
+        settings: RwLock::new(Arc::new(settings("dhcp-a", "dhcp-b", at_b))),
         tls,
         events,
         live: Mutex::default(),

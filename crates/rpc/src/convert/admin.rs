@@ -110,6 +110,7 @@ pub fn status_to_proto(status: Status) -> proto::Status {
         node: status.node.to_string(),
         revision: Some(status.revision.into()),
         todo: status.todo.unwrap_or_default(),
+        configuration_notes: status.configuration_notes,
         relationships: status.relationships.into_iter().map(relationship_status).collect(),
         scopes: status.scopes.into_iter().map(scope_status).collect(),
     }

@@ -4,6 +4,7 @@
 //! whatever the bytes. An enum value of a later version refuses the message, not the process. Encoding cannot fail.
 
 mod admin;
+mod configuration;
 mod peer;
 mod record;
 mod vocabulary;
@@ -12,8 +13,9 @@ pub use admin::{
     command, conflict_view, deed_view, event_view, explanation_view, lease_view, result_to_proto, status_to_proto,
     subject,
 };
+pub use configuration::{MAX_TEXT, StoredTexts, Text, Unread};
 pub use peer::{Frame, MAX_FRAME, Open, Protocol};
-pub use record::{Key, decode_record, encode_record};
+pub use record::{Key, decode_configuration, decode_record, encode_record};
 pub use standfast_core::scale::WallOffset;
 
 use std::fmt;

@@ -1,5 +1,6 @@
 //! What nodes say to each other.
 
+use super::configuration::{MAX_TEXT, Unread, message_from_proto, message_to_proto};
 use super::vocabulary::{
     client_id, counter, epoch, hardware, lease_state, name, option_bytes, optional_slot, phase, phase_to_proto,
     slot_to_proto, state_to_proto, version,
@@ -14,8 +15,9 @@ use standfast_core::time::{Instant, Remaining, Wall};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// Largest message on a peer stream, in bytes. A full batch of the largest records takes about 350 KiB.
-pub const MAX_FRAME: usize = 1 << 20;
+/// Largest message on a peer stream, in bytes: the longest cluster file. A full batch of the largest records takes
+/// about 350 KiB.
+pub const MAX_FRAME: usize = MAX_TEXT + (256 << 10);
 /// Two nodes share at most so many relationships.
 const MAX_PAIRS: usize = 1024;
 /// A node has at most so many server identifiers.
@@ -59,6 +61,8 @@ pub enum Frame {
     Open(Open),
     /// Every later one.
     Message(PeerMessage),
+    /// A later one whose text is to be read first.
+    Unread(Unread),
 }
 
 macro_rules! heartbeat_frames {
@@ -76,7 +80,7 @@ macro_rules! heartbeat_frames {
                 use $frame as F;
                 match message {
                     PeerMessage::Heartbeat(heartbeat) => Some(Self { frame: Some(F::Heartbeat(heartbeat.into())) }),
-                    PeerMessage::Hello(_) | PeerMessage::Pair(..) => None,
+                    PeerMessage::Hello(_) | PeerMessage::Configuration(_) | PeerMessage::Pair(..) => None,
                 }
             }
         }
@@ -114,6 +118,9 @@ macro_rules! replicate_frames {
                 match message {
                     PeerMessage::Heartbeat(_) => None,
                     PeerMessage::Hello(hello) => Some(Self { frame: Some(F::Hello(hello.into())) }),
+                    PeerMessage::Configuration(message) => {
+                        Some(Self { frame: Some(F::Configuration(message_to_proto(message)?)) })
+                    }
                     PeerMessage::Pair(relationship, message) => {
                         Some(Self { frame: Some(F::Pair(pair_to_proto(&relationship, message))) })
                     }
@@ -127,6 +134,7 @@ macro_rules! replicate_frames {
                 Ok(match required($field, message.frame)? {
                     F::Open(open) => Self::Open(open.try_into()?),
                     F::Hello(hello) => Self::Message(PeerMessage::Hello(hello.try_into()?)),
+                    F::Configuration(message) => message_from_proto(message)?.map_or_else(Self::Unread, Self::Message),
                     F::Pair(pair) => Self::Message(pair_from_proto(pair)?),
                 })
             }
@@ -240,6 +248,8 @@ impl From<Hello> for proto::Hello {
             }),
             server_identifiers: hello.server_identifiers.into_iter().map(Ipv4Addr::to_bits).collect(),
             pairs: hello.pairs.into_iter().map(Into::into).collect(),
+            revision: Some(hello.revision.into()),
+            digest: hello.digest,
         }
     }
 }
@@ -263,8 +273,15 @@ impl TryFrom<proto::Hello> for Hello {
                 |address| Ok(Ipv4Addr::from_bits(address)),
             )?,
             pairs: decode_all("Hello.pairs", hello.pairs, MAX_PAIRS, PairHello::try_from)?,
+            revision: hello.revision.map_or_else(no_revision, TryInto::try_into)?,
+            digest: hello.digest,
         })
     }
+}
+
+/// Of a node that does not say which one it uses.
+fn no_revision() -> Result<Revision, DecodeError> {
+    Ok(Revision { number: 0, node: NodeName::from("") })
 }
 
 impl From<PairHello> for proto::PairHello {

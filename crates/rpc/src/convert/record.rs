@@ -1,5 +1,6 @@
 //! What the store holds: keys and payloads.
 
+use super::configuration::{StoredTexts, record_to_proto, texts_from_proto};
 use super::vocabulary::{
     client_id, counter, epoch, hardware, lease_state, name, option_bytes, optional_proof, phase, phase_to_proto,
     proof_to_proto, slot, slot_to_proto, state_to_proto, version,
@@ -20,6 +21,7 @@ use std::time::Duration;
 const LEASE: u8 = b'l';
 const RELATIONSHIP: u8 = b'r';
 const NODE: u8 = b'n';
+const CONFIGURATION: u8 = b'c';
 
 /// What a record is about. Known even where the record itself cannot be read.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -30,6 +32,8 @@ pub enum Key {
     Relationship(RelationshipName),
     /// The node whose store this is.
     Node,
+    /// The configuration of the cluster.
+    Configuration,
 }
 
 impl Key {
@@ -40,6 +44,7 @@ impl Key {
             StoredRecord::Lease(relationship, lease) => Self::Lease(relationship.clone(), lease.address),
             StoredRecord::Relationship(record) => Self::Relationship(record.relationship.clone()),
             StoredRecord::Node(_) => Self::Node,
+            StoredRecord::Configuration(_) => Self::Configuration,
         }
     }
 
@@ -56,6 +61,7 @@ impl Key {
             }
             Self::Relationship(relationship) => [&[RELATIONSHIP], relationship.as_str().as_bytes()].concat(),
             Self::Node => vec![NODE],
+            Self::Configuration => vec![CONFIGURATION],
         }
     }
 
@@ -75,6 +81,7 @@ impl Key {
             }
             [RELATIONSHIP, name @ ..] => Ok(Self::Relationship(relationship(name)?)),
             [NODE] => Ok(Self::Node),
+            [CONFIGURATION] => Ok(Self::Configuration),
             [..] => Err(unknown()),
         }
     }
@@ -87,6 +94,7 @@ pub fn encode_record(record: &StoredRecord, offset: WallOffset) -> (Vec<u8>, Vec
         StoredRecord::Lease(_, lease) => lease_to_proto(lease, offset).encode_to_vec(),
         StoredRecord::Relationship(record) => relationship_to_proto(record, offset).encode_to_vec(),
         StoredRecord::Node(record) => node_to_proto(record, offset).encode_to_vec(),
+        StoredRecord::Configuration(record) => record_to_proto(record).encode_to_vec(),
     };
     (Key::of(record).encode(), value)
 }
@@ -94,7 +102,8 @@ pub fn encode_record(record: &StoredRecord, offset: WallOffset) -> (Vec<u8>, Vec
 /// The record that [`encode_record`] made `value` from.
 ///
 /// # Errors
-/// The value is not one of the key's kind, or holds something that the core cannot.
+/// The value is not one of the key's kind, or holds something that the core cannot. So does a configuration's, which is
+/// a text: [`decode_configuration`] has it.
 pub fn decode_record(key: Key, value: &[u8], offset: WallOffset) -> Result<StoredRecord, DecodeError> {
     match key {
         Key::Lease(relationship, address) => {
@@ -106,7 +115,23 @@ pub fn decode_record(key: Key, value: &[u8], offset: WallOffset) -> Result<Store
             Ok(StoredRecord::Relationship(relationship_from_proto(stored, name, offset)?))
         }
         Key::Node => Ok(StoredRecord::Node(node_from_proto(parse("StoredNode", value)?, offset)?)),
+        Key::Configuration => {
+            Err(Problem::NotAMessage("a text, to be read first".to_owned()).of("StoredConfiguration"))
+        }
     }
+}
+
+/// The texts of the configuration record that [`encode_record`] made `value` from.
+///
+/// # Errors
+/// The value is not one.
+pub fn decode_configuration(value: &[u8]) -> Result<StoredTexts, DecodeError> {
+    texts_from_proto(parse("StoredConfiguration", value)?)
+}
+
+/// Rounded up: a promise may stand that long.
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 fn parse<M: Message + Default>(field: &'static str, value: &[u8]) -> Result<M, DecodeError> {
@@ -165,6 +190,8 @@ fn relationship_to_proto(record: &RelationshipRecord, offset: WallOffset) -> pro
         paused_until_ms: record.paused_until.and_then(|until| offset.to_wall(until)),
         taken_up_to: record.taken_up_to.0,
         sequence: record.sequence.0,
+        longest_lease_ms: milliseconds(record.longest_lease),
+        longest_mclt_ms: milliseconds(record.longest_mclt),
     }
 }
 
@@ -192,6 +219,8 @@ fn relationship_from_proto(
         paused_until: stored.paused_until_ms.map(|until| offset.to_instant(Some(until))),
         taken_up_to: Sequence(counter("StoredRelationship.taken_up_to", stored.taken_up_to)?),
         sequence: Sequence(counter("StoredRelationship.sequence", stored.sequence)?),
+        longest_lease: Duration::from_millis(stored.longest_lease_ms),
+        longest_mclt: Duration::from_millis(stored.longest_mclt_ms),
     })
 }
 

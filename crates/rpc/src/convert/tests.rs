@@ -7,16 +7,18 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use prost::Message as _;
+use standfast_core::configuration::{Act, Configuration};
 use standfast_core::failover::state::{Phase, Proof};
 use standfast_core::id::{Epoch, Incarnation, NodeName, RelationshipName, Revision, Sequence, Session, Slot};
 use standfast_core::lease::record::{ClientId, HardwareAddress, Lease, LeaseRecord, LeaseState, Version};
 use standfast_core::message::{
-    Echo, HeardClock, Heartbeat, Hello, PairHello, PairMessage, PeerMessage, Pulse, Ready, Remembered,
+    ConfigurationMessage, Echo, HeardClock, Heartbeat, Hello, PairHello, PairMessage, PeerMessage, Pulse, Ready, Remembered,
 };
 use standfast_core::output::StoredRecord;
 use standfast_core::scale::WallOffset;
-use standfast_core::stored::{Embargo, NodeRecord, RelationshipRecord};
+use standfast_core::stored::{ConfigurationRecord, Embargo, NodeRecord, RelationshipRecord};
 use standfast_core::time::{Instant, Remaining, Wall};
+use std::sync::Arc;
 use std::time::Duration;
 
 const PHASES: [Phase; 6] = [
@@ -153,8 +155,10 @@ prop_compose! {
         heard in option::of(heard()),
         server_identifiers in vec(any::<u32>().prop_map(Into::into), 0..3),
         pairs in vec(pair_hellos(), 0..3),
+        (revision, digest) in (revisions(), any::<u64>()),
     ) -> Hello {
-        Hello { incarnation: Incarnation(incarnation), wall: Wall(wall), remembered, heard, server_identifiers, pairs }
+        let (incarnation, wall) = (Incarnation(incarnation), Wall(wall));
+        Hello { incarnation, wall, remembered, heard, server_identifiers, pairs, revision, digest }
     }
 }
 
@@ -185,6 +189,10 @@ fn replicated() -> impl Strategy<Value = PeerMessage> {
     prop_oneof![
         hellos().prop_map(PeerMessage::Hello),
         (relationships(), pair_messages()).prop_map(|(name, message)| PeerMessage::Pair(name, message)),
+        revisions().prop_map(|revision| PeerMessage::Configuration(ConfigurationMessage::Held(revision))),
+        (counters(), option::of(names()), vec(nodes(), 0..3)).prop_map(|(number, refusal, down)| {
+            PeerMessage::Configuration(ConfigurationMessage::Verdict { number, refusal, down })
+        }),
     ]
 }
 
@@ -241,11 +249,13 @@ prop_compose! {
         embargo in option::of(embargoes()),
         paused_until in option::of(instants().prop_filter("a pause has an end", |until| *until != Instant::NEVER)),
         (taken_up_to, sequence) in (sequences(), sequences()),
+        longest in [0..1_u64 << 40, 0..1_u64 << 40],
     ) -> RelationshipRecord {
+        let [longest_lease, longest_mclt] = longest.map(Duration::from_millis);
         RelationshipRecord {
             relationship, slot, partner, phase, since, proof, epoch, last_normal, must_hear_partner, lost,
             was_partner_down, served, embargo, promoted_automatically, paused_until, taken_up_to,
-            sequence,
+            sequence, longest_lease, longest_mclt,
         }
     }
 }
@@ -335,6 +345,54 @@ proptest! {
             let _ = Frame::try_from(request);
         }
     }
+}
+
+fn configuration(text: &str, act: Act) -> Configuration {
+    Configuration {
+        cluster: "hq".into(),
+        revision: Revision { number: 7, node: "dhcp-a".into() },
+        nodes: Vec::new(),
+        relationships: Vec::new(),
+        scopes: Vec::new(),
+        classes: Vec::new(),
+        server_identifiers: std::collections::BTreeMap::new(),
+        text: text.into(),
+        act,
+    }
+}
+
+#[test]
+fn a_configuration_crosses_and_is_stored_as_its_text() {
+    let act = Act { who: "alice".into(), why: "a new printer".into(), when: Wall(5) };
+    let sent = Arc::new(configuration("cluster = 'hq'", act.clone()));
+    for message in [
+        ConfigurationMessage::Proposal { number: 3, reading: Ok(Arc::clone(&sent)) },
+        ConfigurationMessage::Older(Ok(Arc::clone(&sent))),
+        ConfigurationMessage::Revision { reading: Ok(Arc::clone(&sent)), proposal: Some(3) },
+    ] {
+        let message = PeerMessage::Configuration(message);
+        let request = proto::ReplicateRequest::of(message.clone()).unwrap();
+        let Ok(Frame::Unread(unread)) = Frame::try_from(request) else { panic!("it has a text") };
+        let text = &unread.text;
+        assert_eq!((&text.revision, &text.act, text.text.as_str()), (&sent.revision, &act, "cluster = 'hq'"));
+        assert_eq!(unread.read(Ok(Arc::clone(&sent))), message);
+    }
+    let held = vec![("dhcp-b".into(), Revision { number: 6, node: "dhcp-a".into() })];
+    let older = vec![Arc::clone(&sent)];
+    let record = ConfigurationRecord { current: Arc::clone(&sent), older, held: held.clone(), sequence: Sequence(9) };
+    let (key, value) = encode_record(&StoredRecord::Configuration(record), WallOffset(0));
+    assert_eq!(Key::decode(&key), Ok(Key::Configuration));
+    let stored = decode_configuration(&value).unwrap();
+    assert_eq!((stored.older.len(), stored.held, stored.sequence), (1, held, Sequence(9)));
+    assert_eq!(stored.current.text, "cluster = 'hq'");
+}
+
+#[test]
+fn a_text_has_an_end() {
+    let text = |length| proto::ConfigurationText::from(&configuration(&" ".repeat(length), Act::default()));
+    assert!(Text::try_from(text(MAX_TEXT)).is_ok());
+    let refusal = Text::try_from(text(MAX_TEXT + 1)).unwrap_err();
+    assert_eq!(refusal.to_string(), "ConfigurationText.text: 4194305 is more than 4194304");
 }
 
 fn record() -> proto::LeaseRecord {

@@ -3,6 +3,7 @@
 mod alone;
 mod clients;
 mod records;
+mod revisions;
 mod stores;
 mod switching;
 
@@ -39,6 +40,8 @@ pub static SCENARIOS: &[&Scenario] = &[
     &alone::POTENTIAL_EXPIRY,
     &alone::HOME_STAYS,
     &alone::CLOCK,
+    &revisions::RESERVATION_GONE,
+    &revisions::RESERVATION_MADE,
     &records::READY,
     &records::BOTH_READY,
     &records::READY_UNDER_LOAD,

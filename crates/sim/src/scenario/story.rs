@@ -13,9 +13,10 @@ use crate::wire;
 use crate::world::{Event, Stop, World};
 use standfast_core::configuration::{AddressRange, Configuration, Reservation, ReservationHolder};
 use standfast_core::failover::state::Phase;
-use standfast_core::input::{Command, Input, StoreHealth};
+use standfast_core::input::{Apply, Command, Input, StoreHealth};
 use standfast_core::lease::record::{HardwareAddress, LeaseState};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The primary; the home of even addresses.
@@ -410,6 +411,18 @@ impl Story {
         self.command(host, &format!("holds back automatic promotion for {seconds} s"), command);
     }
 
+    /// An operator has a node apply a changed configuration, without the other one, which is away.
+    pub(crate) fn applies_alone(&mut self, host: usize, what: &str, change: impl FnOnce(&mut Configuration)) {
+        let Some(process) = &self.world.hosts[host].process else { return };
+        let mut changed = Configuration::clone(process.configuration());
+        change(&mut changed);
+        changed.text = format!("{:?} {:?}", changed.relationships, changed.scopes).into();
+        let without = [NODES[1 - host].into()].into();
+        let apply = Apply { configuration: Arc::new(changed), base: None, without, dry_run: false };
+        let what = format!("applies to {} without {}: {what}", NODES[host], NODES[1 - host]);
+        self.command(host, &what, Command::Apply(apply));
+    }
+
     /// An operator stops a node.
     pub(crate) fn leaves(&mut self, host: usize) {
         self.command(host, &format!("stops {}", NODES[host]), Command::Leave);
@@ -482,7 +495,7 @@ fn range(first: u8, last: u8) -> AddressRange {
     AddressRange { first: address(first), last: address(last) }
 }
 
-fn reservation(address: Ipv4Addr, client: usize) -> Reservation {
+pub(crate) fn reservation(address: Ipv4Addr, client: usize) -> Reservation {
     let hardware = HardwareAddress::new(1, &wire::hardware(client)).expect("six bytes");
     Reservation {
         holder: ReservationHolder::Hardware(hardware),

@@ -77,6 +77,7 @@ fn keys_are_told_in_the_words_of_the_file() {
 ~ node b
     rpc: 10.0.0.12:6767 -> 10.0.0.13:6767
     http: + 127.0.0.1:9667
+    afterwards: restart b: it opens these when it starts
 ~ relationship office
     mclt: 1h -> 30m
     failback: auto -> manual

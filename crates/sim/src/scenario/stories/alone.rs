@@ -274,7 +274,7 @@ pub(super) static POTENTIAL_EXPIRY: Scenario = Scenario {
 pub(super) static HOME_STAYS: Scenario = Scenario {
     name: "homes-stay-when-ranks-change",
     shows: [
-        "The two nodes swap ranks in the cluster file. One has started with the new file, the other has not.",
+        "The two nodes swap ranks in the configuration. One has started with the new revision, the other does not have it.",
         "Rule: an address's home is a slot, given to its node once and stored; no change of the configuration moves it.",
     ],
     needs: &[(Rule::HomeOfSlot, "one_client_per_address")],
@@ -283,12 +283,12 @@ pub(super) static HOME_STAYS: Scenario = Scenario {
         story.begin();
         story.cuts_link();
         story.wait(2);
-        story.kills(A);
-        story.configure_one(A, |c| {
+        story.applies_alone(A, "b is the primary", |c| {
             let pair = &mut c.relationships[0];
             std::mem::swap(&mut pair.primary, &mut pair.standby);
         });
-        story.tells("b is the primary in a's cluster file now");
+        story.wait(1);
+        story.kills(A);
         story.starts(A);
         story.wait(4);
         story.hears(X, &[A]);

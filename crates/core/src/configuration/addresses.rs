@@ -1,49 +1,82 @@
 //! Sets of addresses as ranges: a /8 is compared as quickly as a single address.
 
-use standfast_core::configuration::AddressRange;
+use super::{AddressRange, Scope};
 use std::net::Ipv4Addr;
 
 /// Addresses as disjoint ranges, in order, none touching the next; the bounds are wider than an address so that one past
 /// the last has a number.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct AddressSet {
+pub struct AddressSet {
     /// First, and one past the last.
     ranges: Vec<(u64, u64)>,
 }
 
 impl AddressSet {
     /// All addresses of `ranges`, which may overlap.
-    pub(super) fn of(ranges: impl IntoIterator<Item = AddressRange>) -> Self {
+    #[must_use]
+    pub fn of(ranges: impl IntoIterator<Item = AddressRange>) -> Self {
         let bounds = |range: AddressRange| (u64::from(range.first.to_bits()), u64::from(range.last.to_bits()) + 1);
         Self::joined(ranges.into_iter().map(bounds).collect())
     }
 
-    pub(super) fn ranges(&self) -> impl Iterator<Item = AddressRange> {
+    /// The addresses that a scope gives to any client that its pools are for: neither excluded nor reserved.
+    #[must_use]
+    pub fn given_to_anyone(scope: &Scope) -> Self {
+        let pools = Self::of(scope.pools.iter().map(|pool| pool.range));
+        pools.without(&Self::of(scope.exclude.iter().copied())).without(&Self::reserved(scope))
+    }
+
+    /// The addresses that a scope keeps for one client each.
+    #[must_use]
+    pub fn reserved(scope: &Scope) -> Self {
+        Self::of(scope.reservations.iter().map(|kept| AddressRange { first: kept.address, last: kept.address }))
+    }
+
+    /// The addresses that a scope gives to clients.
+    #[must_use]
+    pub fn given(scope: &Scope) -> Self {
+        Self::given_to_anyone(scope).union(&Self::reserved(scope))
+    }
+
+    /// Its parts, in order.
+    pub fn ranges(&self) -> impl Iterator<Item = AddressRange> {
         let address = |bits| Ipv4Addr::from_bits(u32::try_from(bits).unwrap_or(u32::MAX));
         self.ranges.iter().map(move |(first, end)| AddressRange { first: address(*first), last: address(*end - 1) })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether it has no address.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
-    pub(super) fn contains(&self, address: Ipv4Addr) -> bool {
+    /// Whether `address` is one of them.
+    #[must_use]
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
         let bits = u64::from(address.to_bits());
-        self.ranges.iter().any(|(first, end)| (*first..*end).contains(&bits))
+        let behind = self.ranges.partition_point(|(first, _)| *first <= bits);
+        behind.checked_sub(1).is_some_and(|at| bits < self.ranges[at].1)
     }
 
-    pub(super) fn union(&self, other: &Self) -> Self {
+    /// The addresses of either.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
         Self::joined([self.ranges.as_slice(), &other.ranges].concat())
     }
 
-    pub(super) fn intersection(&self, other: &Self) -> Self {
+    /// The addresses of both.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
         self.without(&self.without(other))
     }
 
-    pub(super) fn without(&self, other: &Self) -> Self {
+    /// The addresses that `other` does not have.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
         let mut left = Vec::new();
         for &(mut first, end) in &self.ranges {
-            for &(hole, hole_end) in other.ranges.iter().filter(|(hole, _)| *hole < end) {
+            let from = other.ranges.partition_point(|(_, hole_end)| *hole_end <= first);
+            for &(hole, hole_end) in other.ranges[from..].iter().take_while(|(hole, _)| *hole < end) {
                 if first < hole {
                     left.push((first, hole));
                 }
