@@ -239,7 +239,8 @@ mod tests {
         let (incarnation, wall) = (Incarnation(1), Wall(0));
         let revision = crate::id::Revision { number: 1, node: "a".into() };
         let (server_identifiers, pairs) = (vec![], vec![]);
-        let hello = Hello { incarnation, wall, remembered: None, heard: None, server_identifiers, pairs, revision, digest: 0 };
+        let hello =
+            Hello { incarnation, wall, remembered: None, heard: None, server_identifiers, pairs, revision, digest: 0 };
         PeerMessage::Hello(hello)
     }
 

@@ -128,7 +128,10 @@ pub fn serve(options: &Options) -> Result<(), DaemonError> {
     if file.is_err() && !store.exists() {
         return file.map(drop);
     }
-    let opened = Store::open(&store)?;
+    // A node without space is silent and its partner serves; it must come back by itself.
+    let opened = Store::open_when_there_is_space(&store, |error| {
+        tracing::error!(%error, "waiting for space; nobody is served from here meanwhile");
+    })?;
     let configurations = Configurations::of(file, load::revision(&opened, &options.node)?)?;
     let cluster = &configurations.in_use;
     let settings = settings_of(cluster, &options.node)?.clone();

@@ -12,7 +12,8 @@ use standfast_core::failover::state::{Phase, Proof};
 use standfast_core::id::{Epoch, Incarnation, NodeName, RelationshipName, Revision, Sequence, Session, Slot};
 use standfast_core::lease::record::{ClientId, HardwareAddress, Lease, LeaseRecord, LeaseState, Version};
 use standfast_core::message::{
-    ConfigurationMessage, Echo, HeardClock, Heartbeat, Hello, PairHello, PairMessage, PeerMessage, Pulse, Ready, Remembered,
+    ConfigurationMessage, Echo, HeardClock, Heartbeat, Hello, PairHello, PairMessage, PeerMessage, Pulse, Ready,
+    Remembered,
 };
 use standfast_core::output::StoredRecord;
 use standfast_core::scale::WallOffset;
