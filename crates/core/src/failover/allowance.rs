@@ -12,6 +12,7 @@ use crate::configuration::{AddressRange, AddressSet, Configuration, Scope, Scope
 use crate::dhcp::reservation::identity;
 use crate::id::{NodeName, RelationshipName};
 use crate::lease::record::ClientId;
+use crate::mutant::{Rule, holds};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -42,7 +43,8 @@ impl Allowance {
 
     /// What may not be given to just anyone.
     pub(crate) fn withheld(&self) -> AddressSet {
-        AddressSet::of(self.limits.iter().flat_map(|limit| limit.withheld.ranges()))
+        let limits = self.limits.iter().filter(|_| holds(Rule::BothRevisions));
+        AddressSet::of(limits.flat_map(|limit| limit.withheld.ranges()))
     }
 
     /// Whether the partner keeps the address for this client too.
