@@ -11,14 +11,14 @@ use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvfrom, recvmsg,
     setsockopt, socket, sockopt,
 };
-use nix::sys::time::TimeVal;
+use nix::sys::time::{TimeSpec, TimeVal};
 use std::collections::BTreeMap;
 use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Some twenty thousand frames: what comes while the machine does something else.
 const BUFFER: usize = 64 << 20;
@@ -99,6 +99,7 @@ fn open() -> OwnedFd {
     if setsockopt(&fd, sockopt::RcvBufForce, &BUFFER).is_err() {
         setsockopt(&fd, sockopt::RcvBuf, &BUFFER).expect("set the buffer of the capture");
     }
+    setsockopt(&fd, sockopt::ReceiveTimestampns, &true).expect("have the kernel tell when a frame came");
     setsockopt(&fd, sockopt::RxqOvfl, &1).expect("have the kernel count what it drops");
     setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::new(0, 50_000)).expect("set the timeout of the capture");
     fd
@@ -125,15 +126,18 @@ fn record(
     stop: &AtomicBool,
 ) {
     let mut buffer = vec![0; 65_536];
-    let mut control = cmsg_space!(u32);
+    let mut control = cmsg_space!(u32, TimeSpec);
     while !stop.load(Ordering::Relaxed) {
         let mut into = [IoSliceMut::new(&mut buffer)];
         let Ok(message) = recvmsg::<LinkAddr>(fd.as_raw_fd(), &mut into, Some(&mut control), MsgFlags::empty()) else {
             continue;
         };
+        let mut at = Instant::now();
         for control in message.cmsgs().into_iter().flatten() {
-            if let ControlMessageOwned::RxqOvfl(count) = control {
-                missed.store(count, Ordering::Relaxed);
+            match control {
+                ControlMessageOwned::RxqOvfl(count) => missed.store(count, Ordering::Relaxed),
+                ControlMessageOwned::ScmTimestampns(came) => at -= since(came),
+                _ => {}
             }
         }
         let (length, Some(from)) = (message.bytes, message.address) else { continue };
@@ -141,9 +145,15 @@ fn record(
         let direction = if from.pkttype() == OUTGOING { Direction::Reached } else { Direction::Sent };
         let frame = Frame::read(&buffer[..length]);
         if !matches!(frame, Frame::Other) {
-            seen.lock().expect("readers do not panic").push(Seen { at: Instant::now(), endpoint, direction, frame });
+            seen.lock().expect("readers do not panic").push(Seen { at, endpoint, direction, frame });
         }
     }
+}
+
+/// How long ago the kernel saw a frame: a busy machine reads it late.
+fn since(came: TimeSpec) -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
+    now.saturating_sub(came.into())
 }
 
 /// A packet socket on one interface of the namespace it is called in, for clients that speak by hand.
