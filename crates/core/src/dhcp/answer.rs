@@ -413,11 +413,9 @@ impl Floor<'_> {
         match refusal {
             Refusal::HeldByAnother => self.refuse(scope, request, address, "the address is another client's"),
             Refusal::Declined => self.refuse(scope, request, address, "the address is in use by someone else"),
-            Refusal::Offered
-            | Refusal::NotYetFree
-            | Refusal::HomeElsewhere
-            | Refusal::HeldBack
-            | Refusal::OtherRevision => match request {
+            // A node that does not know what was promised has no evidence against anyone.
+            Refusal::HeldBack => Decision::Silence(Silence::NotOurs),
+            Refusal::Offered | Refusal::NotYetFree | Refusal::HomeElsewhere | Refusal::OtherRevision => match request {
                 RequestKind::InitReboot { .. } => self.unknown_client(scope, client, address),
                 RequestKind::Selecting { .. } | RequestKind::Renewing { .. } | RequestKind::Rebinding { .. } => {
                     Decision::Silence(Silence::NotOurs)

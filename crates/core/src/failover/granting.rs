@@ -229,8 +229,9 @@ impl Relationship {
             Some((lease, LeaseState::Bound | LeaseState::Ended)) if lease.client == *client => {
                 if self.may_extend(lease, fx) { Ok(Right::Extend) } else { Err(Refusal::HeldBack) }
             }
-            Some((lease, LeaseState::Bound)) if lease.is_live(fx.certain()) => Err(Refusal::HeldByAnother),
-            Some((lease, LeaseState::Declined)) if lease.is_live(fx.certain()) => Err(Refusal::Declined),
+            // What may be over is given to nobody, and is no evidence against anyone.
+            Some((lease, LeaseState::Bound)) if lease.is_live(fx.instant()) => Err(Refusal::HeldByAnother),
+            Some((lease, LeaseState::Declined)) if lease.is_live(fx.instant()) => Err(Refusal::Declined),
             Some((_, LeaseState::Bound | LeaseState::Ended | LeaseState::Declined)) => Err(Refusal::NotYetFree),
             Some((_, LeaseState::Free)) | None => self.right_to_free(address, client, fx),
         }

@@ -133,7 +133,9 @@ impl Relationship {
         let mine = self.table.get(record.address).unwrap_or(&unknown);
         // A lease that may be over does not stand in the way of one that surely is not.
         let yields = !record.in_doubt && theirs.is_live(fx.instant()) && theirs.client != mine.client;
-        let mine = if yields { Cow::Borrowed(mine) } else { fx.at_latest(mine) };
+        // Nor is one held for longer than it is stored, because the partner was told of more: that is to be stored.
+        let as_stored = yields || mine.version == record.version;
+        let mine = if as_stored { Cow::Borrowed(mine) } else { fx.at_latest(mine) };
         match merge(merging, &mine, &theirs) {
             Merged::Unchanged | Merged::NotTaken => {}
             Merged::Taken(lease) | Merged::Changed(lease) => self.replace(lease, fx),

@@ -52,6 +52,9 @@ pub enum Merged {
 /// Merges `theirs`, received just now, into `mine`.
 #[must_use]
 pub fn merge(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
+    if mine.version == theirs.version {
+        return same_version(mine, theirs);
+    }
     if mine.version.has_seen(theirs.version) {
         return Merged::Unchanged;
     }
@@ -59,6 +62,21 @@ pub fn merge(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
         return succeed(merging, mine, theirs);
     }
     if merging.home || !holds(Rule::HomeMerges) { decide(merging, mine, theirs) } else { Merged::NotTaken }
+}
+
+/// One version has one content, but for its times: they grow on their way, and more so where a node that does not know
+/// how long it was away told them. What a partner counts as taken must be held, so the later ones stay.
+fn same_version(mine: &Lease, theirs: &Lease) -> Merged {
+    let bound = mine.state == LeaseState::Bound && theirs.state == LeaseState::Bound;
+    if !bound || mine.client != theirs.client || theirs.expiry <= mine.expiry + TRANSIT {
+        return Merged::Unchanged;
+    }
+    Merged::Taken(Lease {
+        expiry: theirs.expiry,
+        potential_expiry: mine.potential_expiry.max(theirs.potential_expiry),
+        acked_expiry: mine.acked_expiry.max(theirs.acked_expiry),
+        ..mine.clone()
+    })
 }
 
 /// Theirs has seen mine.
@@ -143,5 +161,43 @@ fn changed(merging: Merging, mine: &Lease, theirs: &Lease, kept: Lease) -> Lease
         version: if holds(Rule::MergeRaisesVersion) { version.raised(merging.slot) } else { version },
         taken: false,
         ..kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Epoch, Sequence};
+    use crate::lease::record::{ClientId, HardwareAddress, Version};
+
+    fn lease(client: u8, expiry: i64) -> Lease {
+        Lease {
+            address: [10, 0, 0, 100].into(),
+            state: LeaseState::Bound,
+            client: ClientId::new(&[client]),
+            hardware: HardwareAddress::new(1, &[client]).unwrap(),
+            hostname: Box::default(),
+            expiry: Instant(expiry * 1_000_000),
+            potential_expiry: Instant(expiry * 1_000_000),
+            acked_expiry: Instant::NEVER,
+            version: Version([3, 2]),
+            epoch: Epoch::INITIAL,
+            taken: true,
+            sequence: Sequence(1),
+        }
+    }
+
+    #[test]
+    fn of_one_version_the_later_times_stay() {
+        let merging = Merging {
+            now: Instant(0),
+            slot: Slot::Zero,
+            home: true,
+            we_were_partner_down: false,
+            they_were_partner_down: false,
+        };
+        assert_eq!(merge(merging, &lease(1, 60), &lease(1, 61)), Merged::Unchanged, "the time of its way");
+        assert_eq!(merge(merging, &lease(1, 70), &lease(1, 60)), Merged::Unchanged);
+        assert_eq!(merge(merging, &lease(1, 60), &lease(1, 70)), Merged::Taken(lease(1, 70)));
     }
 }
