@@ -166,18 +166,23 @@ impl Node {
         node.make_relationships(relationships);
         node.fill_tables(if known { stored.leases } else { Vec::new() });
         node.hold_unreadable(&stored.unreadable);
-        let longest = |relationship: &Relationship| {
-            relationship.longest_lease
-                + relationship.partner.as_ref().map_or(Duration::ZERO, |_| relationship.settings.mclt)
-        };
-        node.fx.absence.longest_promise = node.relationships.iter().map(longest).max().unwrap_or_default();
-        node.all_old_is_over = now.instant + node.fx.absence.longest_promise + REUSE_GRACE;
+        node.reckon_with_old_promises(now.instant);
         node.make_peers();
         node.refresh_allowances();
         node.begin_revision(stored.configuration.is_none() || !known);
         node.store_record();
         node.relationships.iter_mut().for_each(|relationship| relationship.persist(&mut node.fx));
         node
+    }
+
+    /// Until when a promise of an earlier process may stand.
+    fn reckon_with_old_promises(&mut self, now: Instant) {
+        let longest = |relationship: &Relationship| {
+            relationship.longest_lease
+                + relationship.partner.as_ref().map_or(Duration::ZERO, |_| relationship.longest_mclt)
+        };
+        self.fx.absence.longest_promise = self.relationships.iter().map(longest).max().unwrap_or_default();
+        self.all_old_is_over = now + self.fx.absence.longest_promise + REUSE_GRACE;
     }
 
     /// Never blocks, never fails: bad input is counted and dropped.

@@ -16,9 +16,12 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 2] = [
     ("crates/sim/src/faults.rs", "apply", "one match with a short arm for each fault"),
 ];
 
+/// Written by the program itself: one idea, as long as there are commands.
+const WRITTEN_PAGE: &str = "docs/reference/commands.md";
+
 #[test]
 fn files_hold_one_idea() {
-    let long = |source: &Source| source.text.lines().count() > FILE_LINES;
+    let long = |source: &Source| source.text.lines().count() > FILE_LINES && source.path != WRITTEN_PAGE;
     let faults: Vec<_> = sources(&["rs", "proto", "md"])
         .iter()
         .filter(|it| long(it))

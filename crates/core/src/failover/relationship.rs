@@ -159,6 +159,21 @@ pub(crate) struct Beginning {
 }
 
 impl Beginning {
+    /// The longest lease time and lead time that were ever in use.
+    fn longest(&self) -> (Duration, Duration) {
+        let recorded = self.record.as_ref().map(|record| (record.longest_lease, record.longest_mclt));
+        let (lease, mclt) = recorded.unwrap_or_default();
+        (self.longest_lease.max(lease), self.settings.mclt.max(mclt))
+    }
+
+    /// What a start that meets nobody goes on as.
+    fn resume(&self) -> Resume {
+        match self.record.as_ref().and_then(|record| Some((record.phase, record.proof?))) {
+            Some((Phase::PartnerDown, (proof, from))) => Resume::PartnerDown { proof, from },
+            Some(_) | None => Resume::CommunicationsInterrupted,
+        }
+    }
+
     /// The slot that the relationship will use.
     pub(crate) fn slot(&self) -> Slot {
         let by_rank = if self.is_primary { Slot::Zero } else { Slot::One };
@@ -170,16 +185,11 @@ impl Relationship {
     /// As it is when the process starts: silent, unless it has no partner.
     pub(crate) fn new(beginning: Beginning, table: LeaseTable) -> Self {
         let slot = beginning.slot();
-        let Beginning { name, partner, is_primary, settings, longest_lease, record, new, now } = beginning;
+        let (longest_lease, longest_mclt) = beginning.longest();
+        let resume = beginning.resume();
+        let Beginning { name, partner, is_primary, settings, record, new, now, .. } = beginning;
         let slot_known = record.is_some() || new;
         let must_hear_partner = record.as_ref().is_none_or(|record| record.must_hear_partner);
-        let resume = match record.as_ref().and_then(|record| Some((record.phase, record.proof?))) {
-            Some((Phase::PartnerDown, (proof, from))) => Resume::PartnerDown { proof, from },
-            Some(_) | None => Resume::CommunicationsInterrupted,
-        };
-        let recorded = |of: fn(&RelationshipRecord) -> Duration| record.as_ref().map(of).unwrap_or_default();
-        let longest_lease = longest_lease.max(recorded(|record| record.longest_lease));
-        let longest_mclt = settings.mclt.max(recorded(|record| record.longest_mclt));
         let startup_ends = now.instant + settings.startup_timeout;
         let mut relationship = Self {
             partner,
@@ -239,12 +249,17 @@ impl Relationship {
             conflicts: Vec::new(),
             name,
         };
-        relationship.state = if relationship.partner.is_none() {
-            State::Normal { active: slot, since: now.instant, handover: Handover::None }
-        } else {
-            State::Startup { until: relationship.isolated_until(resume, now.instant), resume }
-        };
+        relationship.state = relationship.first_state(resume, now.instant);
         relationship
+    }
+
+    /// Silent, unless it has no partner.
+    fn first_state(&self, resume: Resume, now: Instant) -> State {
+        if self.partner.is_none() {
+            State::Normal { active: self.slot, since: now, handover: Handover::None }
+        } else {
+            State::Startup { until: self.isolated_until(resume, now), resume }
+        }
     }
 
     /// Whether this node answers the clients of these scopes now.
