@@ -138,8 +138,6 @@ codes! {
     RecordsSetAside = 3005 "records_set_aside" Warning;
     /// The wall clock is behind the store's.
     ClockBehind = 4001 "clock_behind" Warning;
-    /// The wall clock had been wrong while the node did not run; what it spoilt is mended.
-    ClockMended = 4004 "clock_mended" Warning;
     /// Another revision of the configuration is in use.
     ConfigurationChanged = 4002 "configuration_changed" Info;
     /// The cluster was declared new.
@@ -152,4 +150,6 @@ codes! {
     ConfigurationDrift = 4006 "configuration_drift" Warning;
     /// This node cannot use the cluster's revision.
     ConfigurationUnreadable = 4007 "configuration_unreadable" Alarm;
+    /// The wall clock had been wrong while the node did not run; what it spoilt is mended.
+    ClockMended = 4008 "clock_mended" Warning;
 }

@@ -1,21 +1,23 @@
 //! One run: virtual time, the events in it, and how they reach nodes and clients.
 
-use crate::checker::{Acked, Judge, Seen, Time};
-use crate::client::{Act, Client, SECOND, State, To};
+mod lan;
+
+use crate::checker::{Judge, Seen, Time};
+use crate::client::{Client, SECOND, State};
 use crate::faults::{Fault, Faults, Undo};
 use crate::host::{Clock, Host};
 use crate::network::{InFlight, Network};
 use crate::random::Random;
-use crate::settings::{self, LINK, MCLT, NODES, PAIRS, RELAY};
+use crate::settings::{self, MCLT, NODES, PAIRS, RELAY};
 use crate::transcript::Transcript;
-use crate::wire::{self, Saying};
+use crate::wire;
 use standfast_core::configuration::Configuration;
 use standfast_core::event::Code;
 use standfast_core::failover::state::Phase;
 use standfast_core::id::{Epoch, Session, Slot};
-use standfast_core::input::{Input, Packet};
+use standfast_core::input::Input;
 use standfast_core::message::{PairMessage, PeerMessage};
-use standfast_core::output::{Outputs, Reply, StoredRecord, Write};
+use standfast_core::output::{Outputs, StoredRecord, Write};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -527,135 +529,6 @@ impl World {
         };
         for record in records.iter().filter(|record| wire::client_of(record.client.as_bytes()).is_some()) {
             self.judge.see(self.now, &Seen::Sent { host, address: record.address, version: record.version });
-        }
-    }
-
-    // Clients
-
-    fn packet(&mut self, host: usize, sent: Sent) {
-        let received = self.hosts[host].clock.read(sent.arrived).instant;
-        let Sent { source, destination, bytes, .. } = sent;
-        let silent = self.silences(host);
-        self.feed(host, Input::Packet(Packet { link: LINK, source, destination, received, bytes }));
-        self.tell_silence(host, &silent);
-    }
-
-    fn emit(&mut self, host: usize, reply: Reply) {
-        let Some(heard) = wire::decode(&reply.bytes).filter(|heard| heard.client < self.clients.len()) else {
-            return;
-        };
-        let pair = usize::from(self.clients[heard.client].relay.is_some());
-        self.see_served(host, pair, self.may_finish(host, pair));
-        self.tell_answer(host, &heard, &reply.bytes);
-        if !self.carries(host, heard.client) || self.hosts[host].clock.read(self.now).instant > reply.deadline {
-            return;
-        }
-        if heard.kind == wire::NAK && !self.transcript.is_story() {
-            self.say(NODES[host], || format!("refuses client {}: {}", heard.client, wire::reason(&reply.bytes)));
-        }
-        // A promise of partner-down is given back as one: its record must be taken before the nodes are in step.
-        let bounded = self.hosts[host].alone_until[pair] < self.now;
-        for _ in 0..self.copies() {
-            let delay = self.random.between(100, 3_000);
-            let (client, bytes, left) = (heard.client, reply.bytes.clone(), self.now);
-            self.after(delay, Event::Reply { client, host, bytes, left, bounded });
-        }
-    }
-
-    pub(crate) fn carries(&self, host: usize, client: usize) -> bool {
-        self.clients[client].reach[host] && !self.lan_cut[host]
-    }
-
-    /// How often a client packet arrives.
-    fn copies(&mut self) -> usize {
-        match self.random.below(100) {
-            lost if lost < self.lan_loss => 0,
-            99 => 2,
-            _ => 1,
-        }
-    }
-
-    fn reply(&mut self, client: usize, host: usize, bytes: &[u8], left: Time, bounded: bool) {
-        let Some(heard) = wire::decode(bytes) else { return };
-        let acts = self.clients[client].hear(self.now, &heard, &mut self.random);
-        self.act(client, acts, Some((host, left, bounded)));
-    }
-
-    pub(crate) fn act(&mut self, client: usize, acts: Vec<Act>, answer: Option<(usize, Time, bool)>) {
-        let (host, left, bounded) = answer.unwrap_or((0, self.now, true));
-        for act in acts {
-            match act {
-                Act::Say(to, saying) => self.client_says(client, to, saying),
-                Act::Acked(held) => {
-                    let acked = Acked { host, client, address: held.address, until: held.until, left, bounded };
-                    self.transcript.count("client acked");
-                    if !self.transcript.is_story() {
-                        self.say("client", || {
-                            let seconds = (held.until - left) / SECOND;
-                            format!("{client} has {} for {seconds} s, by {}", held.address, NODES[host])
-                        });
-                    }
-                    self.judge.see(self.now, &Seen::Acked(acked));
-                }
-                Act::GaveBack { address, declined } => {
-                    self.transcript.count("client gave back");
-                    let who = self.client_name(client);
-                    self.say(&who, || format!("gives {address} back"));
-                    self.judge.see(self.now, &Seen::GaveBack { client, address, declined });
-                }
-                Act::Refused(address, until) => {
-                    self.transcript.count("client refused");
-                    let who = self.client_name(client);
-                    self.say(&who, || format!("is refused {address} by {}", NODES[host]));
-                    self.judge.see(self.now, &Seen::Refused { host, client, address, until });
-                }
-            }
-        }
-        self.wake_client(client);
-    }
-
-    fn wake_client(&mut self, client: usize) {
-        if self.clients[client].told {
-            return;
-        }
-        let at = self.clients[client].wake_at.max(self.now + 1);
-        self.clients[client].wake_at = at;
-        self.at(at, Event::Client { client, at });
-    }
-
-    fn client_says(&mut self, client: usize, to: To, saying: Saying) {
-        self.tell_saying(client, to, &saying);
-        let from = saying.ciaddr.unwrap_or(Ipv4Addr::UNSPECIFIED);
-        match (to, saying.relay) {
-            (To::Server(address), _) => {
-                if let Some(host) = settings::host_of(address) {
-                    let bytes = wire::encode(&Saying { relay: None, ..saying });
-                    self.carry(client, host, SocketAddrV4::new(from, 68), address, &bytes);
-                }
-            }
-            (To::Everyone, Some(relay)) => {
-                let bytes = wire::encode(&saying);
-                for host in 0..2 {
-                    self.carry(client, host, SocketAddrV4::new(relay, 67), settings::server(host), &bytes);
-                }
-            }
-            (To::Everyone, None) => {
-                let bytes = wire::encode(&saying);
-                for host in 0..2 {
-                    self.carry(client, host, SocketAddrV4::new(from, 68), Ipv4Addr::BROADCAST, &bytes);
-                }
-            }
-        }
-    }
-
-    fn carry(&mut self, client: usize, host: usize, source: SocketAddrV4, destination: Ipv4Addr, bytes: &[u8]) {
-        if !self.carries(host, client) {
-            return;
-        }
-        for _ in 0..self.copies() {
-            let arrived = self.now + self.random.between(100, 3_000);
-            let packet = Sent { source, destination, arrived, bytes: bytes.to_vec() };
-            self.at(arrived, Event::Packet { host, packet });
         }
     }
 

@@ -30,11 +30,15 @@ fn the_page_on_failover_has_every_rule_with_its_scenario() {
     assert_none(&faults, &format!("{PAGE} tells which scenario stands for which rule:"));
 }
 
+/// Rules that are noticed by seeds instead: no story of a few steps is known that comes to where they matter.
+const BY_SEEDS: [&str; 1] = ["merge-raises-version"];
+
 #[test]
 fn every_rule_has_a_scenario() {
     let needed: BTreeSet<&str> =
         SCENARIOS.iter().flat_map(|scenario| scenario.needs.iter().map(|(rule, _)| rule.name())).collect();
-    let missing: Vec<&str> = Rule::ALL.iter().map(|rule| rule.name()).filter(|name| !needed.contains(name)).collect();
+    let told = |name: &&str| needed.contains(name) || BY_SEEDS.contains(name);
+    let missing: Vec<&str> = Rule::ALL.iter().map(|rule| rule.name()).filter(|name| !told(name)).collect();
     assert_none(&missing, "a rule that can be switched off is one that some scenario needs:");
 }
 

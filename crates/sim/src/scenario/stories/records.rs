@@ -218,12 +218,12 @@ pub(super) static HOME_MERGES: Scenario = Scenario {
 };
 
 pub(super) static TWO_CONTENTS: Scenario = Scenario {
-    name: "a-merge-is-a-change",
+    name: "the-later-times-stay",
     shows: [
-        "B relinquishes an address that a, which does not trust its clock, still holds for its client.",
-        "Rule: a result that keeps anything which the sender did not have is a change: it raises the version.",
+        "Nobody can tell a how long it was away: it holds a lease for longer than it is stored, and b hears of that.",
+        "Rule: of one version the later times stay, so that b does not give up what a still holds for its client.",
     ],
-    needs: &[(Rule::MergeRaisesVersion, "tables_converge")],
+    needs: &[],
     tell: |story| {
         story.pool(100, 100);
         story.begin();
