@@ -4,9 +4,9 @@
 use standfast_sim::run::{Options, Report, run};
 use std::collections::BTreeMap;
 
-/// Seeds that once broke an invariant, and what was wrong. Draws have changed since for most, so that they guard against
-/// the same history only as far as it still occurs in them.
-const PINNED: [(u64, &str); 13] = [
+/// Seeds that once broke an invariant, and what was wrong. Draws have changed since for all but the last five, which no
+/// longer meet the history that they are named after; what keeps a history is its story among the scenarios.
+const PINNED: [(u64, &str); 18] = [
     (15, "two stores were found to be lost because of one"),
     (39, "a wall clock that stepped shortened what the store held"),
     (44, "two nodes waited for each other to say which had gone back in time"),
@@ -20,6 +20,11 @@ const PINNED: [(u64, &str); 13] = [
     (631, "a promise of partner-down was on its way when its rights ended"),
     (1_151, "what a process had written since its start hid that its store had gone back"),
     (1_923, "an address that its client had declined elsewhere"),
+    (167, "of one version the partner held the shorter times, and they counted as taken"),
+    (946, "a lease that was held back was refused, because another one was thought to run still"),
+    (1_259, "an embargo was moved by what the wall clock had been wrong before it"),
+    (6_930, "what was held for longer than it was stored counted as taken"),
+    (9_287, "a decline that was over, told by a node in doubt, refused the client that had the address"),
 ];
 
 /// What must occur in the usual seeds for them to show anything.

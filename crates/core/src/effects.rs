@@ -10,7 +10,7 @@ use crate::event::{Code, Event};
 use crate::failover::granting::Settled;
 use crate::id::{Epoch, NodeName, RelationshipName, Sequence, Session};
 use crate::input::Request;
-use crate::lease::record::{Lease, LeaseRecord};
+use crate::lease::record::{Lease, LeaseRecord, LeaseState};
 use crate::message::{PairMessage, PeerMessage};
 use crate::output::{CommandResult, Outgoing, Outputs, StoredRecord, Write};
 use crate::time::{Instant, Now};
@@ -92,8 +92,10 @@ impl Effects {
         let Some(doubt) = doubt else { return Cow::Borrowed(lease) };
         let most = self.instant() + self.absence.longest_promise;
         let later = |instant: Instant| instant.max((instant + doubt).min(most));
+        // A declined address was promised to nobody, and a time of trial that may be over refuses no client.
+        let declined = lease.state == LeaseState::Declined;
         Cow::Owned(Lease {
-            expiry: later(lease.expiry),
+            expiry: if declined { lease.expiry } else { later(lease.expiry) },
             potential_expiry: later(lease.potential_expiry),
             acked_expiry: Instant::NEVER,
             ..lease.clone()

@@ -81,7 +81,7 @@ impl Relationship {
         for record in records {
             self.merge_record(record, fx);
             let held = self.table.get(record.address);
-            if let Some(held) = held.filter(|held| !is_taken(&fx.at_latest(held), record, fx.instant())) {
+            if let Some(held) = held.filter(|held| !is_taken(held, record, fx.instant())) {
                 refused.push(fx.to_record(held));
             }
         }
