@@ -134,10 +134,10 @@ fn record(
         };
         let mut at = Instant::now();
         for control in message.cmsgs().into_iter().flatten() {
-            match control {
-                ControlMessageOwned::RxqOvfl(count) => missed.store(count, Ordering::Relaxed),
-                ControlMessageOwned::ScmTimestampns(came) => at -= since(came),
-                _ => {}
+            if let ControlMessageOwned::RxqOvfl(count) = control {
+                missed.store(count, Ordering::Relaxed);
+            } else if let ControlMessageOwned::ScmTimestampns(came) = control {
+                at -= since(came);
             }
         }
         let (length, Some(from)) = (message.bytes, message.address) else { continue };
