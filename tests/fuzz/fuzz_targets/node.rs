@@ -6,16 +6,17 @@ use arbitrary::Arbitrary;
 use dhcproto::v4::borrowed::Message;
 use libfuzzer_sys::fuzz_target;
 use standfast_core::configuration::{
-    AddressRange, Boot, Class, ClassMatch, Configuration, LeaseTime, OptionValues, Pattern, Pool, Probe, Reservation,
-    ReservationHolder, Scope, ScopeOwner, Subnet,
+    Act, AddressRange, Boot, Class, ClassMatch, Configuration, LeaseTime, OptionValues, Pattern, Pool, Probe,
+    Reservation, ReservationHolder, Scope, ScopeOwner, Subnet,
 };
 use standfast_core::id::{Incarnation, Revision};
-use standfast_core::input::{Command, Identity, Input, Link, Overheard, Packet, Request, StoreHealth};
+use standfast_core::input::{Apply, Command, Identity, Input, Link, Overheard, Packet, Request, StoreHealth};
 use standfast_core::lease::record::{ClientId, HardwareAddress};
 use standfast_core::node::Node;
 use standfast_core::output::Reply;
 use standfast_core::stored::Stored;
 use standfast_core::time::{Instant, Now, Wall};
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,6 +123,8 @@ fn configuration(scopes: &[Settings; 2], revision: u64) -> Arc<Configuration> {
     let class = ClassMatch { vendor_class: pattern, ..ClassMatch::default() };
     Arc::new(Configuration {
         cluster: "fuzz".into(),
+        text: "".into(),
+        act: Act::default(),
         revision: Revision { number: revision, node: "a".into() },
         nodes: vec!["a".into()],
         relationships: Vec::new(),
@@ -190,7 +193,8 @@ impl World {
             Step::Overhear(bytes) => self.handle(Input::Overheard(Overheard { link: 1, hardware: hardware(7), bytes })),
             Step::Configure(scopes) => {
                 let configuration = configuration(&scopes, number);
-                self.handle(Input::Operator(Request(number), Command::Configure(configuration)));
+                let apply = Apply { configuration, base: None, without: BTreeSet::new(), dry_run: false };
+                self.handle(Input::Operator(Request(number), Command::Apply(apply)));
             }
             Step::Release { address: byte } => {
                 self.handle(Input::Operator(Request(number), Command::Release { address: address(byte) }));
