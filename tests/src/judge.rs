@@ -40,23 +40,50 @@ pub fn first_answer(seen: &[Seen], node: usize, kind: MessageType) -> Option<Ins
 }
 
 /// What a node answered from a moment on although the client had asked before that moment and not since: the answers of
-/// a node that stood still to what queued up meanwhile. Messages belong together by client and transaction.
+/// a node that stood still to what queued up meanwhile.
 pub fn answered_late(seen: &[Seen], node: usize, moment: Instant) -> Vec<String> {
-    let mut asked: BTreeMap<(Vec<u8>, u32), Instant> = BTreeMap::new();
-    let mut late = Vec::new();
+    answers(seen, node)
+        .into_iter()
+        .filter(|it| it.answered >= moment && it.asked_last < moment)
+        .map(|it| {
+            format!("{:?} for {} to a message that was {:?} old", it.kind, it.address, it.answered - it.asked_last)
+        })
+        .collect()
+}
+
+/// What a node answered to what was first asked since a moment: a node that stops serving may still send the answers
+/// that waited for its partner then.
+pub fn answered_new(seen: &[Seen], node: usize, moment: Instant) -> Vec<String> {
+    answers(seen, node)
+        .into_iter()
+        .filter(|it| it.asked_first >= moment)
+        .map(|it| format!("{:?} for {} {:?} after the moment", it.kind, it.address, it.answered - moment))
+        .collect()
+}
+
+/// An answer of a node, and when its question reached it. Messages belong together by client and transaction.
+struct Answer {
+    kind: Option<MessageType>,
+    address: Ipv4Addr,
+    asked_first: Instant,
+    asked_last: Instant,
+    answered: Instant,
+}
+
+fn answers(seen: &[Seen], node: usize) -> Vec<Answer> {
+    let mut asked: BTreeMap<(Vec<u8>, u32), (Instant, Instant)> = BTreeMap::new();
+    let mut answers = Vec::new();
     for it in seen.iter().filter(|it| it.endpoint == Endpoint::Node(node)) {
         let Some(message) = message_of(it) else { continue };
         let exchange = (message.chaddr().to_vec(), message.xid());
         if it.direction == Direction::Reached {
-            asked.insert(exchange, it.at);
-        } else if it.at >= moment
-            && let Some(asked) = asked.get(&exchange).filter(|asked| **asked < moment)
-        {
-            let kind = message.opts().msg_type();
-            late.push(format!("{kind:?} for {} to a message that was {:?} old", message.yiaddr(), it.at - *asked));
+            asked.entry(exchange).or_insert((it.at, it.at)).1 = it.at;
+        } else if let Some((asked_first, asked_last)) = asked.get(&exchange).copied() {
+            let (kind, address) = (message.opts().msg_type(), message.yiaddr());
+            answers.push(Answer { kind, address, asked_first, asked_last, answered: it.at });
         }
     }
-    late
+    answers
 }
 
 fn dhcp_of(seen: &Seen) -> Option<&Dhcp> {
@@ -232,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_what_was_asked_before_a_moment_is_late_unless_it_was_asked_again() {
+    fn an_answer_is_late_by_when_it_was_last_asked_for_and_new_by_when_first() {
         let start = Instant::now();
         let at = |s| start + Duration::from_secs(s);
         let asked = |s| Seen {
@@ -244,6 +271,10 @@ mod tests {
         assert!(answered_late(&[asked(1), answered(2)], 0, at(10)).is_empty());
         assert!(answered_late(&[asked(1), asked(10), answered(11)], 0, at(10)).is_empty());
         assert!(answered_late(&[asked(1), answered(11)], 1, at(10)).is_empty());
+        assert_eq!(answered_new(&[asked(10), answered(11)], 0, at(10)).len(), 1);
+        assert!(answered_new(&[asked(1), answered(11)], 0, at(10)).is_empty());
+        assert!(answered_new(&[asked(1), asked(10), answered(11)], 0, at(10)).is_empty());
+        assert!(answered_new(&[asked(10), answered(11)], 1, at(10)).is_empty());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use crate::pair::{A, B, Pair, Plan, address};
 use standfast_tests::crowd::{Crowd, Load, Outcome};
 use standfast_tests::disk::SmallDisk;
-use standfast_tests::judge::promises;
+use standfast_tests::judge::{answered_new, promises, reached_node};
 use standfast_tests::lab::enter;
 use standfast_tests::say;
 use standfast_tests::store;
@@ -141,11 +141,11 @@ fn both_disks_are_full() {
     scene.fill(A);
     // Both are silent now, whatever is asked of them.
     let silent = Instant::now();
-    let reached = |node| standfast_tests::judge::reached_node(&scene.pair.capture.since(silent), node).len();
+    let reached = |node| reached_node(&scene.pair.capture.since(silent), node).len();
     until_true("both to be asked in vain", LONG, || reached(A) > 50 && reached(B) > 50);
     for node in [A, B] {
-        let told = promises(&scene.pair.capture.since(silent), node);
-        assert!(told.is_empty(), "{} promised {told:#?}", address(node));
+        let told = answered_new(&scene.pair.capture.all(), node, silent);
+        assert!(told.is_empty(), "{}: {told:#?}\n{}", address(node), scene.pair.daemon(node).tail());
         scene.assert_all_promises_are_on_disk(node);
     }
     scene.empty(A);
