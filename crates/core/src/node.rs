@@ -28,6 +28,7 @@ use crate::event::Code;
 use crate::failover::relationship::{Beginning, REUSE_GRACE, Relationship};
 use crate::id::{NodeName, RelationshipName, Sequence};
 use crate::input::{Identity, Input, Link, StoreHealth};
+use crate::lease::merge::Case;
 use crate::lease::record::Lease;
 use crate::lease::table::LeaseTable;
 use crate::mutant::{Rule, holds};
@@ -299,6 +300,12 @@ impl Node {
         self.relationships
             .iter()
             .flat_map(|pair| pair.promotions.iter().map(|(&reason, &count)| (&pair.name, reason, count)))
+    }
+
+    /// How often each case of merging decided since this process started.
+    pub fn merges(&self) -> impl Iterator<Item = (Case, u64)> {
+        let all = |case: Case| self.relationships.iter().map(|pair| pair.merges[case as usize]).sum();
+        Case::ALL.iter().map(move |&case| (case, all(case)))
     }
 
     /// Messages of clients that were received and are neither answered nor passed over yet.

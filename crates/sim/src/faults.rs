@@ -70,6 +70,11 @@ impl Fault {
         }
     }
 
+    /// One of each kind.
+    pub(crate) fn every() -> impl Iterator<Item = Self> {
+        Self::all(0).into_iter().map(|(fault, _)| fault)
+    }
+
     fn all(host: usize) -> [(Self, u32); 20] {
         [
             (Self::Kill(host), 10),

@@ -8,6 +8,7 @@
 #[expect(clippy::wildcard_enum_match_arm, reason = "a checker passes over what it does not judge")]
 pub mod checker;
 mod client;
+pub mod coverage;
 mod disk;
 mod faults;
 mod host;

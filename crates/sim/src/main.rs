@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "the transcript is what this program is for")]
 
 use clap::Parser;
+use standfast_sim::coverage::missing;
 use standfast_sim::run::{Options, Report, run};
 use standfast_sim::scenario::{HOLDS, SCENARIOS, Scenario};
 use std::collections::BTreeMap;
@@ -21,6 +22,9 @@ struct Arguments {
     /// Run many seeds, FIRST..LAST, and tell only what is broken.
     #[arg(long, value_parser = range)]
     seeds: Option<(u64, u64)>,
+    /// Fail if anything that must occur in many seeds never did.
+    #[arg(long)]
+    require_coverage: bool,
     /// Tell a scenario.
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
@@ -67,7 +71,7 @@ fn main() -> ExitCode {
     }
     match (arguments.seed, arguments.seeds) {
         (Some(seed), None) => tell(seed, arguments.minutes),
-        (_, seeds) => search(seeds.unwrap_or((0, 100)), arguments.minutes),
+        (_, seeds) => search(seeds.unwrap_or((0, 100)), arguments.minutes, arguments.require_coverage),
     }
 }
 
@@ -100,7 +104,7 @@ fn tell(seed: u64, minutes: i64) -> ExitCode {
     verdict(report.violations.is_empty())
 }
 
-fn search((first, last): (u64, u64), minutes: i64) -> ExitCode {
+fn search((first, last): (u64, u64), minutes: i64, require_coverage: bool) -> ExitCode {
     let began = Instant::now();
     let mut coverage: BTreeMap<String, u64> = BTreeMap::new();
     let mut broken = 0;
@@ -115,10 +119,12 @@ fn search((first, last): (u64, u64), minutes: i64) -> ExitCode {
     for (what, count) in &coverage {
         println!("{count:>10} {what}");
     }
+    let missing = missing(&coverage);
+    missing.iter().for_each(|what| println!("{:>10} {what}: NEVER", 0));
     let simulated = (last - first) as f64 * minutes as f64;
     let rate = simulated / began.elapsed().as_secs_f64();
     println!("{} seeds, {broken} broken, {rate:.0} simulated minutes a second", last - first);
-    verdict(broken == 0)
+    verdict(broken == 0 && (missing.is_empty() || !require_coverage))
 }
 
 fn verdict(holds: bool) -> ExitCode {

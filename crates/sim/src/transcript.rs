@@ -40,10 +40,15 @@ impl Transcript {
     }
 
     pub(crate) fn count(&mut self, what: &str) {
+        self.add(what, 1);
+    }
+
+    /// Something occurred so often more.
+    pub(crate) fn add(&mut self, what: &str, times: u64) {
         match self.coverage.get_mut(what) {
-            Some(count) => *count += 1,
+            Some(count) => *count += times,
             None => {
-                self.coverage.insert(what.to_owned(), 1);
+                self.coverage.insert(what.to_owned(), times);
             }
         }
     }

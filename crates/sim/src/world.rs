@@ -4,6 +4,7 @@ mod lan;
 
 use crate::checker::{Judge, Seen, Time};
 use crate::client::{Client, SECOND, State};
+use crate::coverage;
 use crate::faults::{Fault, Faults, Undo};
 use crate::host::{Clock, Host};
 use crate::network::{InFlight, Network};
@@ -18,6 +19,7 @@ use standfast_core::id::{Epoch, Session, Slot};
 use standfast_core::input::Input;
 use standfast_core::message::{PairMessage, PeerMessage};
 use standfast_core::output::{Outputs, StoredRecord, Write};
+use standfast_core::stored::RelationshipRecord;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -158,6 +160,7 @@ impl World {
         if self.judge.violations.is_empty() {
             self.see_the_end();
         }
+        self.hosts.iter().for_each(|host| coverage::harvest(host, &mut self.transcript));
     }
 
     pub(crate) fn run_until(&mut self, end: Time) {
@@ -284,6 +287,7 @@ impl World {
         if self.hosts[host].process.is_none() {
             return;
         }
+        coverage::harvest(&self.hosts[host], &mut self.transcript);
         self.hosts[host].stop();
         self.backlog[host].clear();
         let written = match how {
@@ -407,7 +411,7 @@ impl World {
                         } else if self.hosts[host].phase(pair) == Some(Phase::PartnerDown) {
                             self.hosts[host].alone_until[pair] = self.now + SECOND;
                         }
-                        self.hosts[host].pairs[pair] = Some((record.phase, record.epoch, record.slot));
+                        self.note_state(host, pair, record);
                     }
                 }
                 StoredRecord::Lease(name, _) if from_client => {
@@ -416,6 +420,17 @@ impl World {
                     }
                 }
                 StoredRecord::Lease(..) | StoredRecord::Node(_) | StoredRecord::Configuration(_) => {}
+            }
+        }
+    }
+
+    fn note_state(&mut self, host: usize, pair: usize, record: &RelationshipRecord) {
+        let entered = self.hosts[host].phase(pair) != Some(record.phase);
+        self.hosts[host].pairs[pair] = Some((record.phase, record.epoch, record.slot));
+        if entered {
+            self.transcript.count(&coverage::state(record.phase));
+            if let (Phase::PartnerDown, Some((proof, _))) = (record.phase, record.proof) {
+                self.transcript.count(&coverage::proof(proof));
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::effects::Effects;
 use crate::event::Code;
 use crate::id::{Epoch, NodeName, RelationshipName, Sequence, Session, Slot};
 use crate::input::Request;
+use crate::lease::merge::Case;
 use crate::lease::table::{LeaseTable, Over};
 use crate::message::Pulse;
 use crate::mutant::{Rule, holds};
@@ -70,6 +71,8 @@ pub struct Relationship {
     pub(crate) since: Wall,
     /// How often this node became active, by reason.
     pub(crate) promotions: BTreeMap<&'static str, u64>,
+    /// How often each case of merging decided.
+    pub(crate) merges: [u64; Case::ALL.len()],
     /// The times that the store held, which are as right as what is known of the absence.
     pub(crate) found: FoundTimes,
     /// Whether this process started since the last normal.
@@ -217,6 +220,7 @@ impl Relationship {
             started: now.instant,
             since: now.wall,
             promotions: BTreeMap::new(),
+            merges: [0; Case::ALL.len()],
             found: record.as_ref().map_or_else(FoundTimes::default, |record| FoundTimes {
                 embargo: record.embargo,
                 paused_until: record.paused_until,
@@ -293,7 +297,7 @@ impl Relationship {
     /// Changes the state: the only place that does. It is durable before this node answers in it.
     pub(crate) fn enter(&mut self, state: State, why: &str, fx: &mut Effects) {
         let (before, after) = (self.state.phase(), state.phase());
-        assert!(is_legal(before, after), "{}: no way from {before} to {after}", self.name);
+        assert!(before.leads_to(after), "{}: no way from {before} to {after}", self.name);
         let served = self.answers_clients();
         self.state = state;
         if self.answers_clients() {
@@ -503,24 +507,5 @@ impl Relationship {
             | State::CommunicationsInterrupted { .. }
             | State::Leaving { .. } => None,
         }
-    }
-}
-
-/// The arrows of the diagram in [`state`](super::state).
-fn is_legal(before: Phase, after: Phase) -> bool {
-    use Phase::{CommunicationsInterrupted, Leaving, Normal, PartnerDown, Recover, Startup};
-    match (before, after) {
-        (Startup, Startup | Recover | CommunicationsInterrupted | PartnerDown)
-        | (Recover, Startup | Recover | Normal)
-        | (Normal, Normal | CommunicationsInterrupted | PartnerDown | Leaving)
-        | (CommunicationsInterrupted, CommunicationsInterrupted | Normal | Recover | PartnerDown)
-        | (PartnerDown, PartnerDown | CommunicationsInterrupted)
-        | (Leaving, Leaving | PartnerDown) => true,
-        (Startup, Normal | Leaving)
-        | (Recover, CommunicationsInterrupted | PartnerDown | Leaving)
-        | (Normal, Startup | Recover)
-        | (CommunicationsInterrupted, Startup | Leaving)
-        | (PartnerDown, Startup | Recover | Normal | Leaving)
-        | (Leaving, Startup | Recover | Normal | CommunicationsInterrupted) => false,
     }
 }

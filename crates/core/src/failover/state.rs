@@ -24,6 +24,7 @@
 //! | PartnerDown | yes | there is proof that the partner does not serve |
 //! | Leaving | no | a clean stop towards a connected partner |
 
+use crate::dhcp::reason::reasons;
 use crate::id::Slot;
 use crate::time::Instant;
 use std::fmt;
@@ -184,6 +185,26 @@ impl Phase {
             Self::Leaving => "leaving",
         }
     }
+
+    /// Whether a relationship may go from this state to `next`, or stay: the arrows of the diagram.
+    #[must_use]
+    pub fn leads_to(self, next: Self) -> bool {
+        use Phase::{CommunicationsInterrupted, Leaving, Normal, PartnerDown, Recover, Startup};
+        match (self, next) {
+            (Startup, Startup | Recover | CommunicationsInterrupted | PartnerDown)
+            | (Recover, Startup | Recover | Normal)
+            | (Normal, Normal | CommunicationsInterrupted | PartnerDown | Leaving)
+            | (CommunicationsInterrupted, CommunicationsInterrupted | Normal | Recover | PartnerDown)
+            | (PartnerDown, PartnerDown | CommunicationsInterrupted)
+            | (Leaving, Leaving | PartnerDown) => true,
+            (Startup, Normal | Leaving)
+            | (Recover, CommunicationsInterrupted | PartnerDown | Leaving)
+            | (Normal, Startup | Recover)
+            | (CommunicationsInterrupted, Startup | Leaving)
+            | (PartnerDown, Startup | Recover | Normal | Leaving)
+            | (Leaving, Startup | Recover | Normal | CommunicationsInterrupted) => false,
+        }
+    }
 }
 
 impl fmt::Display for Phase {
@@ -192,28 +213,16 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Why the partner is believed not to serve.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Proof {
-    /// The partner said so before it stopped, and everything it granted is taken.
-    CleanLeave,
-    /// A person promises that the partner is off and stays off until it has synced again.
-    Operator,
-    /// A fence command has turned its machine off.
-    Fenced,
-    /// `auto_partner_down`: a guess, not a proof.
-    Timer,
-}
-
-impl Proof {
-    /// As written everywhere.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CleanLeave => "clean-leave",
-            Self::Operator => "operator",
-            Self::Fenced => "fenced",
-            Self::Timer => "timer",
-        }
+reasons! {
+    /// Why the partner is believed not to serve.
+    Proof {
+        /// The partner said so before it stopped, and everything it granted is taken.
+        CleanLeave = "clean-leave",
+        /// A person promises that the partner is off and stays off until it has synced again.
+        Operator = "operator",
+        /// A fence command has turned its machine off.
+        Fenced = "fenced",
+        /// `auto_partner_down`: a guess, not a proof.
+        Timer = "timer",
     }
 }

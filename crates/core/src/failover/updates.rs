@@ -136,7 +136,9 @@ impl Relationship {
         // Nor is one held for longer than it is stored, because the partner was told of more: that is to be stored.
         let as_stored = yields || mine.version == record.version;
         let mine = if as_stored { Cow::Borrowed(mine) } else { fx.at_latest(mine) };
-        match merge(merging, &mine, &theirs) {
+        let (case, merged) = merge(merging, &mine, &theirs);
+        self.merges[case as usize] += 1;
+        match merged {
             Merged::Unchanged | Merged::NotTaken => {}
             Merged::Taken(lease) | Merged::Changed(lease) => self.replace(lease, fx),
             // One of the two may have been over before the other was given.

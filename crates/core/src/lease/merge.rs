@@ -6,6 +6,7 @@
 //! taken by the partner in its turn, or one version would have two contents, one of which counts as acknowledged.
 
 use super::record::{Lease, LeaseState};
+use crate::dhcp::reason::reasons;
 use crate::id::Slot;
 use crate::mutant::{Rule, holds};
 use crate::time::Instant;
@@ -49,40 +50,83 @@ pub enum Merged {
     NotTaken,
 }
 
+reasons! {
+    /// Which case of the rule decided, and by what: whoever tests merging counts them.
+    Case {
+        /// Both hold one version.
+        SameVersion = "1_same_version",
+        /// Both hold one version, of which theirs has the later times.
+        LaterTimes = "1_later_times",
+        /// Ours has seen theirs.
+        Seen = "1_seen",
+        /// Theirs has seen ours.
+        Succeeds = "2_succeeds",
+        /// Theirs has seen ours, but ours had been promised for longer.
+        LongerPromise = "2_longer_promise",
+        /// Theirs has seen ours and is free, but ours is live.
+        FreeAgainstLive = "2_free_against_live",
+        /// Neither has seen the other, and the other node is the home.
+        NotHome = "3_not_home",
+        /// One client's, live on both nodes: the longer promise stands.
+        OneClient = "3_one_client",
+        /// One client's, live on both nodes, and it found the address in use.
+        OneClientDeclined = "3_one_client_declined",
+        /// Only one of the two is live.
+        OneLive = "3_one_live",
+        /// Two clients', both live: one node was in partner-down.
+        TwoClientsPartnerDown = "3_two_clients_partner_down",
+        /// Two clients', both live: one epoch is higher.
+        TwoClientsEpoch = "3_two_clients_epoch",
+        /// Two clients', both live, of one epoch: the higher slot.
+        TwoClientsSlot = "3_two_clients_slot",
+        /// Neither is live: what has ended is not yet agreed free.
+        EndedBeatsFree = "3_ended_beats_free",
+        /// Neither is live, and both are alike in that: one epoch is higher.
+        OverEpoch = "3_over_epoch",
+        /// Neither is live, and both are alike in that, of one epoch: the higher slot.
+        OverSlot = "3_over_slot",
+    }
+}
+
 /// Merges `theirs`, received just now, into `mine`.
 #[must_use]
-pub fn merge(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
+pub fn merge(merging: Merging, mine: &Lease, theirs: &Lease) -> (Case, Merged) {
     if mine.version == theirs.version {
         return same_version(mine, theirs);
     }
     if mine.version.has_seen(theirs.version) {
-        return Merged::Unchanged;
+        return (Case::Seen, Merged::Unchanged);
     }
     if theirs.version.has_seen(mine.version) {
         return succeed(merging, mine, theirs);
     }
-    if merging.home || !holds(Rule::HomeMerges) { decide(merging, mine, theirs) } else { Merged::NotTaken }
+    if merging.home || !holds(Rule::HomeMerges) {
+        decide(merging, mine, theirs)
+    } else {
+        (Case::NotHome, Merged::NotTaken)
+    }
 }
 
 /// One version has one content, but for its times: they grow on their way, and more so where a node that does not know
 /// how long it was away told them. What a partner counts as taken must be held, so the later ones stay.
-fn same_version(mine: &Lease, theirs: &Lease) -> Merged {
+fn same_version(mine: &Lease, theirs: &Lease) -> (Case, Merged) {
     let bound = mine.state == LeaseState::Bound && theirs.state == LeaseState::Bound;
     if !bound || mine.client != theirs.client || theirs.expiry <= mine.expiry + TRANSIT {
-        return Merged::Unchanged;
+        return (Case::SameVersion, Merged::Unchanged);
     }
-    Merged::Taken(Lease {
+    let later = Lease {
         expiry: theirs.expiry,
         potential_expiry: mine.potential_expiry.max(theirs.potential_expiry),
         acked_expiry: mine.acked_expiry.max(theirs.acked_expiry),
         ..mine.clone()
-    })
+    };
+    (Case::LaterTimes, Merged::Taken(later))
 }
 
 /// Theirs has seen mine.
-fn succeed(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
+fn succeed(merging: Merging, mine: &Lease, theirs: &Lease) -> (Case, Merged) {
     if theirs.state == LeaseState::Free && mine.is_live(merging.now) {
-        return Merged::Changed(changed(merging, mine, theirs, mine.clone()));
+        return (Case::FreeAgainstLive, Merged::Changed(changed(merging, mine, theirs, mine.clone())));
     }
     let mut taken = theirs.clone();
     if mine.client == theirs.client {
@@ -90,23 +134,27 @@ fn succeed(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
     }
     taken.potential_expiry = taken.potential_expiry.max(mine.potential_expiry);
     let kept_ours = mine.potential_expiry > merging.now && mine.potential_expiry > theirs.potential_expiry + TRANSIT;
-    if kept_ours { Merged::Changed(changed(merging, mine, theirs, taken)) } else { Merged::Taken(taken) }
+    if kept_ours {
+        (Case::LongerPromise, Merged::Changed(changed(merging, mine, theirs, taken)))
+    } else {
+        (Case::Succeeds, Merged::Taken(taken))
+    }
 }
 
 /// Neither has seen the other, and this is the home.
-fn decide(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
-    if theirs.state == LeaseState::Free && !holds(Rule::RelinquishVersion) {
-        return Merged::Taken(Lease { version: mine.version.joined(theirs.version), ..theirs.clone() });
-    }
+fn decide(merging: Merging, mine: &Lease, theirs: &Lease) -> (Case, Merged) {
     let (mine_live, theirs_live) = (mine.is_live(merging.now), theirs.is_live(merging.now));
     let same_client = mine.client == theirs.client;
-    let theirs_wins = match (mine_live, theirs_live) {
+    let (case, theirs_wins) = match (mine_live, theirs_live) {
         (true, true) if same_client => same_client_prefers_theirs(mine, theirs),
         (true, true) => two_clients_prefer_theirs(merging, mine, theirs),
-        (true, false) => false,
-        (false, true) => true,
+        (true, false) => (Case::OneLive, false),
+        (false, true) => (Case::OneLive, true),
         (false, false) => ended_prefers_theirs(merging, mine, theirs),
     };
+    if theirs.state == LeaseState::Free && !holds(Rule::RelinquishVersion) {
+        return (case, Merged::Taken(Lease { version: mine.version.joined(theirs.version), ..theirs.clone() }));
+    }
     let (winner, loser) = if theirs_wins { (theirs, mine) } else { (mine, theirs) };
     let mut kept = winner.clone();
     if same_client && kept.state == LeaseState::Bound && loser.state == LeaseState::Bound {
@@ -118,40 +166,42 @@ fn decide(merging: Merging, mine: &Lease, theirs: &Lease) -> Merged {
     let kept = changed(merging, mine, theirs, kept);
     let told = |lease: &Lease| lease.state == LeaseState::Bound;
     if mine_live && theirs_live && !same_client && told(mine) && told(theirs) {
-        return Merged::Conflict { kept, lost: loser.clone() };
+        return (case, Merged::Conflict { kept, lost: loser.clone() });
     }
-    Merged::Changed(kept)
+    (case, Merged::Changed(kept))
 }
 
 /// An address that its own client found in use stays away from everyone; else the longer promise stands.
-fn same_client_prefers_theirs(mine: &Lease, theirs: &Lease) -> bool {
+fn same_client_prefers_theirs(mine: &Lease, theirs: &Lease) -> (Case, bool) {
     match (mine.state == LeaseState::Declined, theirs.state == LeaseState::Declined) {
-        (true, false) => false,
-        (false, true) => true,
-        (true, true) | (false, false) => theirs.expiry > mine.expiry,
+        (true, false) => (Case::OneClientDeclined, false),
+        (false, true) => (Case::OneClientDeclined, true),
+        (true, true) | (false, false) => (Case::OneClient, theirs.expiry > mine.expiry),
     }
 }
 
 /// Versions never decide between clients: they count changes, not rights.
-fn two_clients_prefer_theirs(merging: Merging, mine: &Lease, theirs: &Lease) -> bool {
+fn two_clients_prefer_theirs(merging: Merging, mine: &Lease, theirs: &Lease) -> (Case, bool) {
     match (merging.we_were_partner_down, merging.they_were_partner_down) {
-        (true, false) => false,
-        (false, true) => true,
-        (true, true) | (false, false) => later_node_prefers_theirs(merging, mine, theirs),
+        (true, false) => (Case::TwoClientsPartnerDown, false),
+        (false, true) => (Case::TwoClientsPartnerDown, true),
+        (true, true) | (false, false) if mine.epoch == theirs.epoch => {
+            (Case::TwoClientsSlot, merging.slot.other() > merging.slot)
+        }
+        (true, true) | (false, false) => (Case::TwoClientsEpoch, theirs.epoch > mine.epoch),
     }
 }
 
 /// A lease that ended is not yet agreed free, so it beats Free.
-fn ended_prefers_theirs(merging: Merging, mine: &Lease, theirs: &Lease) -> bool {
+fn ended_prefers_theirs(merging: Merging, mine: &Lease, theirs: &Lease) -> (Case, bool) {
     match (mine.state == LeaseState::Free, theirs.state == LeaseState::Free) {
-        (true, false) => true,
-        (false, true) => false,
-        (true, true) | (false, false) => later_node_prefers_theirs(merging, mine, theirs),
+        (true, false) => (Case::EndedBeatsFree, true),
+        (false, true) => (Case::EndedBeatsFree, false),
+        (true, true) | (false, false) if mine.epoch == theirs.epoch => {
+            (Case::OverSlot, merging.slot.other() > merging.slot)
+        }
+        (true, true) | (false, false) => (Case::OverEpoch, theirs.epoch > mine.epoch),
     }
-}
-
-fn later_node_prefers_theirs(merging: Merging, mine: &Lease, theirs: &Lease) -> bool {
-    (theirs.epoch, merging.slot.other()) > (mine.epoch, merging.slot)
 }
 
 fn changed(merging: Merging, mine: &Lease, theirs: &Lease, kept: Lease) -> Lease {
@@ -196,8 +246,9 @@ mod tests {
             we_were_partner_down: false,
             they_were_partner_down: false,
         };
-        assert_eq!(merge(merging, &lease(1, 60), &lease(1, 61)), Merged::Unchanged, "the time of its way");
-        assert_eq!(merge(merging, &lease(1, 70), &lease(1, 60)), Merged::Unchanged);
-        assert_eq!(merge(merging, &lease(1, 60), &lease(1, 70)), Merged::Taken(lease(1, 70)));
+        let unchanged = (Case::SameVersion, Merged::Unchanged);
+        assert_eq!(merge(merging, &lease(1, 60), &lease(1, 61)), unchanged, "the time of its way");
+        assert_eq!(merge(merging, &lease(1, 70), &lease(1, 60)), unchanged);
+        assert_eq!(merge(merging, &lease(1, 60), &lease(1, 70)), (Case::LaterTimes, Merged::Taken(lease(1, 70))));
     }
 }
