@@ -103,14 +103,19 @@ impl Lab {
 
     /// The node hears nothing on this cable from now on, and is still heard: the switch forwards nothing to its port.
     pub fn deafen(&self, node: usize, cable: Cable) {
-        self.forward_to(node, cable, "off");
+        self.forward_to(node, cable, &["flood", "mcast_flood", "bcast_flood"], "off");
     }
 
-    /// Undoes [`cut`](Self::cut) and [`deafen`](Self::deafen).
+    /// Of what others send, only broadcasts reach the node on this cable from now on.
+    pub fn deafen_to_unicast(&self, node: usize, cable: Cable) {
+        self.forward_to(node, cable, &["flood"], "off");
+    }
+
+    /// Undoes all of these.
     pub fn heal(&self, node: usize, cable: Cable) {
         let (switch, port, bridge) = self.port(node, cable);
         switch.ip(&["link", "set", port, "master", bridge]);
-        self.forward_to(node, cable, "on");
+        self.forward_to(node, cable, &["flood", "mcast_flood", "bcast_flood"], "on");
     }
 
     /// Unplugs the cable, so that the node sees no carrier, or plugs it in again.
@@ -120,11 +125,11 @@ impl Lab {
     }
 
     /// Without learning where anyone is, a bridge floods; without flooding either, it forwards nothing.
-    fn forward_to(&self, node: usize, cable: Cable, on: &str) {
+    fn forward_to(&self, node: usize, cable: Cable, floods: &[&str], on: &str) {
         let (switch, port, bridge) = self.port(node, cable);
-        let mut arguments = vec!["link", "set", "dev", port];
-        for what in ["learning", "flood", "mcast_flood", "bcast_flood"] {
-            arguments.extend([what, on]);
+        let mut arguments = vec!["link", "set", "dev", port, "learning", on];
+        for flood in floods {
+            arguments.extend([*flood, on]);
         }
         switch.bridge(&arguments);
         switch.ip(&["link", "set", bridge, "type", "bridge", "fdb_flush"]);
