@@ -3,15 +3,15 @@
 use crate::admin::{self, House, SocketError};
 use crate::clock::Clock;
 use crate::cluster_file::{Cluster, ClusterFile, Mistake, NodeSettings};
-use crate::driver::{Driver, Ended, Work, describe};
+use crate::driver::{Desk, Driver, Ended, Serving, Work, describe};
 use crate::events::{self, EventLog};
 use crate::handle::NodeHandle;
 use crate::load;
 use crate::metrics::{self, Commits, HttpError, Readings, Sources};
 use crate::peers::{EventQueue, PeerSettings, Peers, peers_in};
 use crate::port;
-use crate::store::{Condition, Opened, Store, StoreError, StoreThread};
-use crate::udp::{Link, Pinger, Poller, UdpError};
+use crate::store::{Condition, Opened, Report, Store, StoreError, StoreThread};
+use crate::udp::{Inbox, Link, Pinger, Poller, UdpError};
 use standfast_core::configuration::Configuration;
 use standfast_core::event::{Code, Event};
 use standfast_core::id::{Incarnation, NodeName};
@@ -245,11 +245,11 @@ fn start(
         link.watch(&poller, index).map_err(os("watch a client link"))?;
     }
     let pinger = open_pinger(&poller);
-    let waker = poller.waker();
-    let (handle, calls) = NodeHandle::new(waker.clone());
+    let desk = Desk::new(poller.waker());
+    let (handle, calls) = NodeHandle::new(poller.waker());
     let (queue, peer_events) = EventQueue::new(PEER_QUEUE, {
-        let waker = waker.clone();
-        move || waker.wake()
+        let desk = Arc::clone(&desk);
+        move || desk.attend()
     });
     let peers = Peers::start(
         peer_settings(&configurations.in_use, &settings.name, incarnation),
@@ -259,12 +259,8 @@ fn start(
         runtime.handle(),
     );
     let (report, reports) = mpsc::channel();
-    let store = StoreThread::start(opened.store, clock, move |what| {
-        // Fails only once the serving loop has ended.
-        let _ = report.send(what);
-        waker.wake();
-    })
-    .map_err(os("start the thread of the store"))?;
+    let store = StoreThread::start(opened.store, clock, report_to(Arc::clone(&desk), report))
+        .map_err(os("start the thread of the store"))?;
     let socket = socket_path(&options.data_dir);
     let house =
         House { tls: Some(Arc::clone(&tls)), config: options.config.clone(), data_dir: options.data_dir.clone() };
@@ -289,12 +285,11 @@ fn start(
         .spawn(say_if_it_fails("the port of peers and operators", port::serve(listener, tls, nodes, routes, shutdown)));
     leave_on_signal(runtime, handle.clone())?;
     renew_certificates(runtime, renewable, events.clone())?;
-    let driver = Driver {
+    let serving = Serving {
         node,
         clock,
         offset,
         pinger,
-        poller,
         links,
         store,
         reports,
@@ -310,7 +305,7 @@ fn start(
     // Fails where there is no service manager to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     // On this thread: the runtime has its own.
-    let ended = driver.run();
+    let ended = Driver { poller, desk, inbox: Inbox::default() }.run(serving);
     drop(stop);
     // The next start replaces one that is still there.
     let _ = fs::remove_file(&socket);
@@ -318,6 +313,16 @@ fn start(
         Ended::Left => Ok(()),
         Ended::Restart => Err(DaemonError::StoodStill),
         Ended::StoreGone(error) => Err(error.into()),
+    }
+}
+
+/// What the store has to say goes to the loop. While the next commit waits, the store's thread has no time to deal with it.
+fn report_to(desk: Arc<Desk>, reports: mpsc::Sender<Report>) -> impl FnMut(Report) {
+    move |report| {
+        let has_time = matches!(report, Report::Persisted { idle: true, .. });
+        // Fails only once the serving loop has ended.
+        let _ = reports.send(report);
+        if has_time { desk.attend() } else { desk.ring() }
     }
 }
 

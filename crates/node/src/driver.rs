@@ -1,9 +1,13 @@
 //! The serving loop: waits, hands what happened to the core, and does what the core says. It holds no policy.
 //!
-//! It has a thread to itself and shares nothing with the threads of peers and operators but queues, so that
-//! nothing that they do can hold up a client.
+//! It has a thread to itself, and queues in which other threads leave what they have for it, so that nothing that they
+//! do can hold up a client. While the loop sleeps, the threads of the store and of peers deal with what they bring
+//! themselves: see [`desk`].
 
+mod desk;
 mod listening;
+
+pub(crate) use desk::Desk;
 
 use crate::backlog::Backlog;
 use crate::clock::{self, Clock};
@@ -20,7 +24,9 @@ use standfast_core::output::{CommandResult, Outputs, Reply, Write};
 use standfast_core::scale::WallOffset;
 use standfast_core::time::Instant;
 use standfast_rpc::convert::encode_record;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::mpsc::{self, TryRecvError};
 use std::time::Duration;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
@@ -54,13 +60,24 @@ pub(crate) enum Ended {
     StoreGone(StoreError),
 }
 
-/// Everything that the loop uses.
+thread_local! {
+    /// Whoever works at the desk sends, and this memory cannot go from thread to thread.
+    static OUTBOX: RefCell<Outbox> = RefCell::default();
+}
+
+/// The thread of the loop: waits, and reads the links.
 pub(crate) struct Driver {
+    pub(crate) poller: Poller,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) inbox: Inbox,
+}
+
+/// Everything that the loop works with.
+pub(crate) struct Serving {
     pub(crate) node: Node,
     pub(crate) clock: Clock,
     /// As of the start: what is stored must not move when the wall clock is set.
     pub(crate) offset: WallOffset,
-    pub(crate) poller: Poller,
     /// Without leave to use raw sockets there is none.
     pub(crate) pinger: Option<Pinger>,
     pub(crate) links: Vec<Link>,
@@ -78,9 +95,7 @@ pub(crate) struct Driver {
 /// What the loop keeps between turns.
 #[derive(Default)]
 pub(crate) struct Work {
-    inbox: Inbox,
     backlog: Backlog,
-    outbox: Outbox,
     /// Batches that the store has not taken yet.
     batches: VecDeque<Batch>,
     requests: BTreeMap<Request, oneshot::Sender<CommandResult>>,
@@ -88,53 +103,42 @@ pub(crate) struct Work {
     next_look: Instant,
     /// Until when packets wait while this node answers nobody.
     deaf_until: Instant,
+    /// Until when the loop's thread sleeps if nobody wakes it.
+    sleeps_until: Instant,
     /// Messages of peers are left for the next turn, which must not wait.
     more_messages: bool,
+    /// Found by another thread than the loop's, which is to end.
+    ended: Option<Ended>,
 }
 
 impl Driver {
     /// Serves until the node has left or cannot go on.
-    pub(crate) fn run(mut self) -> Ended {
+    pub(crate) fn run(mut self, serving: Serving) -> Ended {
+        self.desk.begin(serving);
         let ended = loop {
             if let Some(ended) = self.turn() {
                 break ended;
             }
         };
-        if let Err(error) = self.store.close() {
+        if let Some(serving) = self.desk.end()
+            && let Err(error) = serving.store.close()
+        {
             tracing::error!(%error, "the store was not closed cleanly");
         }
         ended
     }
 
     fn turn(&mut self) -> Option<Ended> {
-        let ready = self.wait();
-        for index in ready {
-            self.take(index);
-        }
-        self.answer();
-        self.take_peer_events();
-        self.take_calls();
-        if let Some(ended) = self.take_reports() {
-            return Some(ended);
-        }
-        self.look_around();
-        let now = self.clock.now();
-        if self.node.deadline().is_some_and(|(at, _)| at <= now.instant) {
-            self.node.handle(now, Input::Tick);
-        }
-        let outputs = self.node.outputs();
-        self.perform(outputs)
+        let rest = self.desk.work(Serving::rest)?;
+        let ready = self.wait(&rest);
+        let Self { poller, inbox, .. } = self;
+        self.desk.work(|serving| serving.turn(&ready, poller, inbox))?
     }
 
     /// The links that have something to read.
-    fn wait(&mut self) -> Vec<u32> {
-        let deadline = self.node.deadline().map_or(self.work.next_look, |(at, _)| at.min(self.work.next_look));
-        let now = self.clock.instant();
-        let deaf = now < self.work.deaf_until && !self.node.serves();
-        let until = if deaf { deadline.min(self.work.deaf_until) } else { deadline };
-        let more = self.work.more_messages || !self.work.backlog.is_empty();
-        let timeout = if more { Duration::ZERO } else { until.since(now) };
-        let ready = if deaf { self.poller.wait_for_call(Some(timeout)) } else { self.poller.wait(Some(timeout)) };
+    fn wait(&mut self, rest: &Rest) -> Vec<u32> {
+        let timeout = Some(rest.timeout);
+        let ready = if rest.deaf { self.poller.wait_for_call(timeout) } else { self.poller.wait(timeout) };
         match ready {
             Ok(ready) => ready.links().collect(),
             Err(error) => {
@@ -143,24 +147,85 @@ impl Driver {
             }
         }
     }
+}
+
+/// How the loop's thread is to wait.
+struct Rest {
+    timeout: Duration,
+    /// Not for packets.
+    deaf: bool,
+}
+
+impl Serving {
+    /// All that a turn of the loop's own thread does.
+    fn turn(&mut self, ready: &[u32], poller: &Poller, inbox: &mut Inbox) -> Option<Ended> {
+        if let Some(ended) = self.work.ended.take() {
+            return Some(ended);
+        }
+        for &number in ready {
+            self.take(number, inbox);
+        }
+        self.answer();
+        self.take_calls();
+        self.look_around(poller);
+        self.attend()
+    }
+
+    /// What has come up from other threads, and the time that has passed: the part of a turn that any thread may do.
+    fn attend(&mut self) -> Option<Ended> {
+        self.take_peer_events();
+        if let Some(ended) = self.take_reports() {
+            return Some(ended);
+        }
+        let now = self.clock.now();
+        if self.node.deadline().is_some_and(|(at, _)| at <= now.instant) {
+            self.node.handle(now, Input::Tick);
+        }
+        let outputs = self.node.outputs();
+        self.perform(outputs)
+    }
+
+    /// [`attend`](Self::attend) on another thread. Whether the loop's own must wake up now.
+    fn attend_elsewhere(&mut self) -> bool {
+        if self.work.ended.is_none() {
+            self.work.ended = self.attend();
+        }
+        self.work.ended.is_some() || self.work.more_messages || self.next_turn() < self.work.sleeps_until
+    }
+
+    /// Until when there is nothing to do, unless something comes up.
+    fn next_turn(&self) -> Instant {
+        self.node.deadline().map_or(self.work.next_look, |(at, _)| at.min(self.work.next_look))
+    }
+
+    /// How to wait for the next turn.
+    fn rest(&mut self) -> Rest {
+        let deadline = self.next_turn();
+        let now = self.clock.instant();
+        let deaf = now < self.work.deaf_until && !self.node.serves();
+        let until = if deaf { deadline.min(self.work.deaf_until) } else { deadline };
+        let more = self.work.more_messages || !self.work.backlog.is_empty();
+        self.work.sleeps_until = if more { now } else { until };
+        Rest { timeout: self.work.sleeps_until.since(now), deaf }
+    }
 
     /// Takes what the poller tells of.
-    fn take(&mut self, number: u32) {
+    fn take(&mut self, number: u32, inbox: &mut Inbox) {
         if Pinger::is(number) {
             self.take_echoes();
         } else if let Some(index) = Link::overheard(number) {
             self.overhear(index);
         } else {
-            self.receive(number);
+            self.receive(number, inbox);
         }
     }
 
     /// Reads what has arrived on a link.
-    fn receive(&mut self, index: u32) {
+    fn receive(&mut self, index: u32, inbox: &mut Inbox) {
         let now = self.clock.now();
         self.work.deaf_until = now.instant + LISTEN_EVERY;
         let Some(link) = self.links.get(index as usize) else { return };
-        let Work { inbox, backlog, .. } = &mut self.work;
+        let backlog = &mut self.work.backlog;
         for _ in 0..BATCHES_PER_TURN {
             let received = link.receive(inbox, |datagram| {
                 backlog.push(Packet {
@@ -246,7 +311,7 @@ impl Driver {
     }
 
     /// Once a second: have the interfaces changed, is the clock right? And a sign of life for the service manager.
-    fn look_around(&mut self) {
+    fn look_around(&mut self, poller: &Poller) {
         let now = self.clock.now();
         if now.instant < self.work.next_look {
             return;
@@ -260,7 +325,7 @@ impl Driver {
                 Ok(Change::State) => changed = true,
                 Ok(Change::Reopened) => {
                     changed = true;
-                    if let Err(error) = link.watch(&self.poller, index) {
+                    if let Err(error) = link.watch(poller, index) {
                         tracing::error!(%error, link = link.name(), "the link cannot be watched");
                     }
                 }
@@ -375,7 +440,7 @@ impl Driver {
             if !replies.iter().any(wanted) {
                 continue;
             }
-            let sent = link.send_where(&mut self.work.outbox, replies, wanted);
+            let sent = OUTBOX.with_borrow_mut(|outbox| link.send_where(outbox, replies, wanted));
             if let Some(error) = sent.error {
                 tracing::warn!(%error, link = link.name(), failed = sent.failed, "replies could not be sent");
             }

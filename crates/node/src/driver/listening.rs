@@ -1,12 +1,12 @@
 //! The part of the loop that listens to what was not said to it: other servers, and those who use an address.
 
-use super::Driver;
+use super::Serving;
 use crate::udp::Heard;
 use standfast_core::configuration::Probe;
 use standfast_core::input::{Input, Overheard};
 use standfast_core::output::Probing;
 
-impl Driver {
+impl Serving {
     /// Takes what was overheard on a link.
     pub(super) fn overhear(&mut self, index: u32) {
         let Some(link) = self.links.get(index as usize) else { return };

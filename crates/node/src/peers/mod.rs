@@ -107,24 +107,38 @@ impl PeerSettings {
     }
 }
 
-/// Where events go: a bounded queue, and a way to wake whoever takes from it. A queue that is full holds up the peers.
+/// Where events go: a bounded queue, and a way to tell whoever takes from it, who may do so before that returns. A queue
+/// that is full holds up the peers.
 #[derive(Clone)]
 pub struct EventQueue {
     queue: mpsc::Sender<PeerEvent>,
-    wake: Arc<dyn Fn() + Send + Sync>,
+    tell: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl EventQueue {
-    /// A queue of at most `capacity` events; `wake` is called after each.
-    pub fn new(capacity: usize, wake: impl Fn() + Send + Sync + 'static) -> (Self, mpsc::Receiver<PeerEvent>) {
+    /// A queue of at most `capacity` events; `tell` is called when there are some and no more is at hand.
+    pub fn new(capacity: usize, tell: impl Fn() + Send + Sync + 'static) -> (Self, mpsc::Receiver<PeerEvent>) {
         let (queue, events) = mpsc::channel(capacity);
-        (Self { queue, wake: Arc::new(wake) }, events)
+        (Self { queue, tell: Arc::new(tell) }, events)
     }
 
+    /// Leaves an event and tells of it.
     async fn put(&self, event: PeerEvent) {
-        // Fails only once the serving loop has ended.
-        let _ = self.queue.send(event).await;
-        (self.wake)();
+        self.leave(event).await;
+        self.tell();
+    }
+
+    /// Leaves an event, to be told of soon.
+    async fn leave(&self, event: PeerEvent) {
+        if let Err(mpsc::error::TrySendError::Full(event)) = self.queue.try_send(event) {
+            self.tell();
+            // Fails only once the serving loop has ended.
+            let _ = self.queue.send(event).await;
+        }
+    }
+
+    fn tell(&self) {
+        (self.tell)();
     }
 }
 

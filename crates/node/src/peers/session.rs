@@ -5,7 +5,9 @@ use crate::cluster_file::revision::read_text;
 use standfast_core::id::{NodeName, Session};
 use standfast_core::message::PeerMessage;
 use standfast_rpc::convert::{DecodeError, Frame, Open, Unread};
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::task::Poll;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Status, Streaming};
@@ -116,14 +118,24 @@ impl Shared {
         self.events.put(PeerEvent::Down { peer: peer.clone(), session }).await;
     }
 
-    /// Passes messages on until the stream ends; why it did.
+    /// Passes messages on until the stream ends; why it did. Those that arrive together are told of together.
     async fn pump(&self, peer: &NodeName, session: Session, mut incoming: Incoming) -> String {
-        while let Some(message) = incoming.next().await {
-            match message {
-                Ok(message) => self.events.put(PeerEvent::Message { peer: peer.clone(), session, message }).await,
-                Err(why) => return why,
+        loop {
+            let arrived = poll_fn(|cx| Poll::Ready(incoming.as_mut().poll_next(cx))).await;
+            let next = match arrived {
+                Poll::Ready(next) => next,
+                Poll::Pending => {
+                    self.events.tell();
+                    incoming.next().await
+                }
+            };
+            match next {
+                Some(Ok(message)) => {
+                    self.events.leave(PeerEvent::Message { peer: peer.clone(), session, message }).await
+                }
+                Some(Err(why)) => return why,
+                None => return "the peer ended it".to_owned(),
             }
         }
-        "the peer ended it".to_owned()
     }
 }

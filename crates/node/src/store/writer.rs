@@ -48,6 +48,8 @@ pub enum Report {
         records: usize,
         /// How long the commit took.
         took: Duration,
+        /// Whether nothing waits to be committed next.
+        idle: bool,
     },
     /// Nothing can be written just now: stop serving. The thread tries to go on by itself.
     Failing(StoreError),
@@ -93,6 +95,7 @@ impl StoreThread {
             batches,
             stop: Arc::clone(&stop),
             group: Vec::new(),
+            next: None,
             low: false,
             reopened: false,
         };
@@ -153,6 +156,8 @@ struct Writer<D, R> {
     stop: Arc<AtomicBool>,
     /// Being committed.
     group: Vec<Batch>,
+    /// The first of the group after it, if that has come.
+    next: Option<Batch>,
     low: bool,
     /// Whether the one reopening after an error has been used up.
     reopened: bool,
@@ -169,8 +174,10 @@ impl<D: Disk, R: FnMut(Report)> Writer<D, R> {
             }
             let took = self.clock.instant().since(started);
             let records = self.group.iter().map(|batch| batch.entries.len()).sum();
+            self.next = self.batches.try_recv().ok();
+            let idle = self.next.is_none();
             if let Some(batch) = self.group.last() {
-                (self.report)(Report::Persisted { sequence: batch.sequence, records, took });
+                (self.report)(Report::Persisted { sequence: batch.sequence, records, took, idle });
             }
             self.watch_space();
         }
@@ -180,7 +187,7 @@ impl<D: Disk, R: FnMut(Report)> Writer<D, R> {
     /// Waits for a batch and takes those that wait behind it. False when there will be none.
     fn take_group(&mut self) -> bool {
         self.group.clear();
-        let Ok(first) = self.batches.recv() else { return false };
+        let Some(first) = self.next.take().or_else(|| self.batches.recv().ok()) else { return false };
         let mut records = first.entries.len();
         self.group.push(first);
         while records < GROUP
