@@ -232,7 +232,7 @@ subnet 10.64.0.0 netmask 255.240.0.0 {{
 
 
 SERVERS = {"Standfast, one node": Standfast, "Kea, one node": Kea, "Standfast, pair": StandfastPair,
-           "Kea HA, hot standby": KeaPair, "ISC dhcpd, failover": IscPair}
+           "Kea HA": KeaPair, "ISC dhcpd, failover": IscPair}
 # What is measured, in which unit, and whether more is better.
 FIGURES = {"leases_per_s": ("new leases a second, 64 under way", True), "cpu_us": ("processor time a new lease, all nodes, µs", False),
            "idle_p50": ("one at a time: new lease, p50, ms", False), "steady_p99": ("300 new leases a second: p99, ms", False),
@@ -315,7 +315,7 @@ def table(results, rounds):
         return statistics.median(values), f"{show(statistics.median(values))} ({show(min(values))} to {show(max(values))})"
 
     lines = [f"Median of {rounds} alternating rounds (lowest to highest).", ""]
-    for ours, theirs in (("Standfast, one node", ["Kea, one node"]), ("Standfast, pair", ["Kea HA, hot standby", "ISC dhcpd, failover"])):
+    for ours, theirs in (("Standfast, one node", ["Kea, one node"]), ("Standfast, pair", ["Kea HA", "ISC dhcpd, failover"])):
         lines += ["| | " + " | ".join([ours, *(f"{name} | ratio" for name in theirs)]) + " |", "| --- |" + " --- |" * (1 + 2 * len(theirs))]
         for figure, (what, more_is_better) in FIGURES.items():
             mine, shown = cell(ours, figure)
