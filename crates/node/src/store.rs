@@ -16,6 +16,7 @@ mod base;
 mod error;
 mod folder;
 mod journal;
+mod keeper;
 mod mark;
 mod records;
 mod value;
@@ -30,10 +31,11 @@ use crate::clock;
 use base::Base;
 use folder::{DB, Found, Lock};
 use journal::{Entries, Journal};
+use keeper::Keeper;
 use mark::Tip;
 use std::mem;
 use std::path::{Path, PathBuf};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 /// How often a full file system is looked at.
@@ -61,17 +63,6 @@ struct Open {
     tip: Tip,
     /// How many commits are durable.
     commits: u64,
-}
-
-/// Who has the database.
-#[derive(Debug)]
-enum Keeper {
-    /// Nobody.
-    Idle(Base),
-    /// A thread that writes what the journal held into it.
-    Busy(JoinHandle<(Base, Result<(), StoreError>)>),
-    /// Such a write failed.
-    Failed,
 }
 
 /// A store as it was found.
@@ -145,15 +136,17 @@ impl Store {
     /// one stays. Keys must not start with a zero byte.
     ///
     /// After an error nothing is known about them, and only [`reopen`](Self::reopen) makes the store take commits again.
-    /// The error may be one of an earlier commit that the database could not take over.
+    /// The error may be one of an earlier commit that the database could not take over. Returns the space that there was
+    /// around the store.
     pub fn commit<'a>(
         &mut self,
         entries: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Space, StoreError> {
         let Self { dir, open, .. } = self;
         let Some(open) = open else { return Err(not_open(dir)) };
         open.keeper.notice_failure(dir)?;
-        if folder::space(dir)?.free < ROOM {
+        let space = folder::space(dir)?;
+        if space.free < ROOM {
             return Err(StoreError::NoSpace { dir: dir.clone() });
         }
         let number = open.commits + 1;
@@ -164,12 +157,14 @@ impl Store {
             }
             open.journal.append(number)?;
             open.since.extend(owned);
+            open.keeper.go_on(open.journal.filled());
         } else {
             open.since.extend(owned);
             open.settle(dir, number)?;
         }
         open.commits = number;
-        open.tip.note(number).map_err(|source| StoreError::io(&*dir, "write", dir.join(mark::TIP), source))
+        open.tip.note(number).map_err(|source| StoreError::io(&*dir, "write", dir.join(mark::TIP), source))?;
+        Ok(space)
     }
 
     /// Has the database take over everything and reads it back. Returns how many records there are, and the keys of
@@ -243,57 +238,10 @@ impl Open {
     fn settle(&mut self, dir: &Path, number: u64) -> Result<&Base, StoreError> {
         let base = self.keeper.base(dir)?;
         if number > base.mark.commits {
-            base.commit(&self.since, number)?;
+            base.commit(&self.since, number, |_| usize::MAX)?;
         }
         self.since.clear();
         Ok(base)
-    }
-}
-
-impl Keeper {
-    /// The database, once what is written into it is durable there.
-    fn base(&mut self, dir: &Path) -> Result<&mut Base, StoreError> {
-        *self = match mem::replace(self, Self::Failed) {
-            Self::Busy(thread) => match thread.join() {
-                Ok((base, Ok(()))) => Self::Idle(base),
-                Ok((_, Err(error))) => return Err(error),
-                Err(panic) => std::panic::resume_unwind(panic),
-            },
-            keeper @ (Self::Idle(_) | Self::Failed) => keeper,
-        };
-        match self {
-            Self::Idle(base) => Ok(base),
-            Self::Busy(_) | Self::Failed => Err(not_open(dir)),
-        }
-    }
-
-    /// What went wrong in the background is told to whoever comes next.
-    fn notice_failure(&mut self, dir: &Path) -> Result<(), StoreError> {
-        match self {
-            Self::Busy(thread) if !thread.is_finished() => Ok(()),
-            Self::Busy(_) | Self::Failed => self.base(dir).map(|_| ()),
-            Self::Idle(_) => Ok(()),
-        }
-    }
-
-    /// Writes `entries` into the database on a thread of its own, as everything up to the commit `number`.
-    fn start(&mut self, entries: Entries, number: u64) -> Result<(), StoreError> {
-        let Self::Idle(mut base) = mem::replace(self, Self::Failed) else { return Ok(()) };
-        let dir = base.dir.clone();
-        let work = move || {
-            let outcome = base.commit(&entries, number);
-            (base, outcome)
-        };
-        let thread = thread::Builder::new().name("store-base".into()).spawn(work);
-        *self = Self::Busy(thread.map_err(|source| StoreError::io(&dir, "start a thread for", &dir, source))?);
-        Ok(())
-    }
-
-    fn close(self) -> Result<(), StoreError> {
-        match self {
-            Self::Idle(base) => base.close(),
-            Self::Busy(_) | Self::Failed => Ok(()),
-        }
     }
 }
 

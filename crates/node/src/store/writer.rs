@@ -122,14 +122,15 @@ impl StoreThread {
 
 /// What the thread needs of a store; tests put a failing one in its place.
 trait Disk: Send + 'static {
-    fn commit(&mut self, group: &[Batch]) -> Result<(), StoreError>;
+    /// Returns the space there is.
+    fn commit(&mut self, group: &[Batch]) -> Result<Space, StoreError>;
     fn reopen(&mut self) -> Result<(), StoreError>;
     fn space(&mut self) -> Result<Space, StoreError>;
     fn close(self) -> Result<(), StoreError>;
 }
 
 impl Disk for Store {
-    fn commit(&mut self, group: &[Batch]) -> Result<(), StoreError> {
+    fn commit(&mut self, group: &[Batch]) -> Result<Space, StoreError> {
         let entries = group.iter().flat_map(|batch| &batch.entries);
         Self::commit(self, entries.map(|(key, payload)| (key.as_slice(), payload.as_slice())))
     }
@@ -167,11 +168,8 @@ impl<D: Disk, R: FnMut(Report)> Writer<D, R> {
     fn run(mut self) -> Result<(), StoreError> {
         while self.take_group() {
             let started = self.clock.instant();
-            if let Err(error) = self.disk.commit(&self.group)
-                && !self.recover(error)
-            {
-                break;
-            }
+            let committed = self.disk.commit(&self.group);
+            let Some(space) = committed.map_or_else(|error| self.recover(error), Some) else { break };
             let took = self.clock.instant().since(started);
             let records = self.group.iter().map(|batch| batch.entries.len()).sum();
             self.next = self.batches.try_recv().ok();
@@ -179,7 +177,7 @@ impl<D: Disk, R: FnMut(Report)> Writer<D, R> {
             if let Some(batch) = self.group.last() {
                 (self.report)(Report::Persisted { sequence: batch.sequence, records, took, idle });
             }
-            self.watch_space();
+            self.watch_space(space);
         }
         self.disk.close()
     }
@@ -199,28 +197,29 @@ impl<D: Disk, R: FnMut(Report)> Writer<D, R> {
         true
     }
 
-    /// True once the group is committed after all; false if it never will be.
-    fn recover(&mut self, mut error: StoreError) -> bool {
+    /// The space there is once the group is committed after all; none if it never will be.
+    fn recover(&mut self, mut error: StoreError) -> Option<Space> {
         let mut told = false;
         loop {
             let full = error.is_no_space();
             if !full && mem::replace(&mut self.reopened, true) {
                 (self.report)(Report::Gone(error));
-                return false;
+                return None;
             }
             if !mem::replace(&mut told, true) {
                 (self.report)(Report::Failing(error));
             }
             if full && !self.wait_for_space() {
-                return false;
+                return None;
             }
             match self.disk.reopen().and_then(|()| self.disk.commit(&self.group)) {
-                Ok(()) => break,
+                Ok(space) => {
+                    (self.report)(Report::Recovered);
+                    return Some(space);
+                }
                 Err(again) => error = again,
             }
         }
-        (self.report)(Report::Recovered);
-        true
     }
 
     /// False if the process wants to end first.
@@ -237,10 +236,9 @@ impl<D: Disk, R: FnMut(Report)> Writer<D, R> {
         }
     }
 
-    fn watch_space(&mut self) {
-        if let Ok(space) = self.disk.space()
-            && (if self.low { space.is_ample() } else { space.is_low() })
-        {
+    fn watch_space(&mut self, space: Space) {
+        let changed = if self.low { space.is_ample() } else { space.is_low() };
+        if changed {
             self.low = !self.low;
             (self.report)(Report::Space(space));
         }
@@ -272,13 +270,14 @@ mod tests {
     }
 
     impl Disk for Scripted {
-        fn commit(&mut self, group: &[Batch]) -> Result<(), StoreError> {
+        fn commit(&mut self, group: &[Batch]) -> Result<Space, StoreError> {
             let sequences: Vec<_> = group.iter().map(|batch| batch.sequence.0).collect();
             self.calls.send(format!("commit {sequences:?}")).unwrap();
             if let Some(gate) = &self.gate {
                 gate.recv().unwrap();
             }
-            next(&mut self.commits)
+            next(&mut self.commits)?;
+            self.space()
         }
 
         fn reopen(&mut self) -> Result<(), StoreError> {
