@@ -7,6 +7,7 @@
 mod acked_lease_survives;
 mod client_keeps_address;
 mod clients_get_leases;
+mod conflicts_are_reported;
 mod deactivated_is_silent;
 mod durable_before_visible;
 mod epoch_never_falls;
@@ -21,6 +22,9 @@ use standfast_core::id::Epoch;
 use standfast_core::lease::record::{LeaseState, Version};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+
+/// Numbers of clients from here on are strangers', who keep to no rule and are owed nothing but their leases.
+pub(crate) const STRANGERS: usize = 0x1000;
 
 /// Microseconds of true time since the run began.
 pub type Time = i64;
@@ -127,12 +131,30 @@ pub enum Seen {
         /// Which node.
         host: usize,
     },
+    /// A record of a node cannot be read any more; if it is fetched again, that is seen as durable.
+    RecordLost {
+        /// Which node.
+        host: usize,
+        /// Whose.
+        address: Ipv4Addr,
+    },
+    /// A node reported a conflict, or that a promise of partner-down was broken.
+    Reported,
+    /// Both nodes are in normal in every relationship, after some other state.
+    InStep,
+    /// A node uses another revision of the configuration.
+    Configured {
+        /// The addresses that it gives to other clients, or no longer, or anew.
+        addresses: Vec<Ipv4Addr>,
+    },
     /// The run is over: everything was healed long ago.
     End {
         /// What each node holds, in memory.
         tables: [Vec<Record>; 2],
         /// By how much expiries may differ because a node does not know how long it was away.
         doubt: Time,
+        /// The revision of the configuration that each uses.
+        revisions: [String; 2],
         /// For each relationship, whether each node says that it is active.
         active: Vec<[bool; 2]>,
         /// Clients that should have a lease and have none.
@@ -168,7 +190,15 @@ pub struct Judge {
     checkers: Vec<Box<dyn Checker>>,
     /// The first violation of each invariant.
     pub violations: Vec<Violation>,
+    /// Until when what no rule can prevent is not held against the nodes.
+    excused_until: Time,
+    /// How often that was made use of.
+    pub excused: u64,
 }
+
+/// What an untrue promise of partner-down breaks, or an embargo that was ended too early; every other invariant stands.
+const BROKEN_BY_OPERATORS: [&str; 4] =
+    ["one_client_per_address", "acked_lease_survives", "nak_on_evidence", "client_keeps_address"];
 
 impl Judge {
     /// Of a cluster with this maximum client lead time.
@@ -188,8 +218,11 @@ impl Judge {
                 Box::<tables_converge::Check>::default(),
                 Box::<clients_get_leases::Check>::default(),
                 Box::<status_tells_the_truth::Check>::default(),
+                Box::<conflicts_are_reported::Check>::default(),
             ],
             violations: Vec::new(),
+            excused_until: 0,
+            excused: 0,
         }
     }
 
@@ -197,12 +230,23 @@ impl Judge {
     pub fn see(&mut self, now: Time, seen: &Seen) {
         for checker in &mut self.checkers {
             let known = self.violations.iter().any(|violation| violation.invariant == checker.name());
-            if let Err(detail) = checker.see(now, seen)
-                && !known
-            {
+            let Err(detail) = checker.see(now, seen) else { continue };
+            if now < self.excused_until && BROKEN_BY_OPERATORS.contains(&checker.name()) {
+                self.excused += 1;
+            } else if !known {
                 self.violations.push(Violation { at: now, invariant: checker.name(), detail });
             }
         }
+    }
+
+    /// Until then an operator's word, which was wrong, may have broken what rests on it.
+    pub fn excuse(&mut self, until: Time) {
+        self.excused_until = self.excused_until.max(until);
+    }
+
+    /// Whatever was excused so far is so until then at the most.
+    pub fn excuse_at_most(&mut self, until: Time) {
+        self.excused_until = self.excused_until.min(until);
     }
 
     /// The names of all invariants.
@@ -222,12 +266,18 @@ impl Disks {
                 self.0[*host].insert(record.address, record.clone());
             }
             Seen::StoreLost { host } => self.0[*host].clear(),
+            Seen::RecordLost { host, address } => {
+                self.0[*host].remove(address);
+            }
             Seen::Acked(_)
             | Seen::GaveBack { .. }
             | Seen::Refused { .. }
             | Seen::Served { .. }
             | Seen::State { .. }
             | Seen::Sent { .. }
+            | Seen::Reported
+            | Seen::InStep
+            | Seen::Configured { .. }
             | Seen::End { .. } => {}
         }
     }
@@ -256,6 +306,10 @@ impl Beliefs {
             | Seen::State { .. }
             | Seen::Sent { .. }
             | Seen::StoreLost { .. }
+            | Seen::RecordLost { .. }
+            | Seen::Reported
+            | Seen::InStep
+            | Seen::Configured { .. }
             | Seen::End { .. } => {}
         }
     }

@@ -7,6 +7,7 @@
 use crate::faults::Fault;
 use crate::host::Host;
 use crate::transcript::Transcript;
+use crate::trouble::Trouble;
 use standfast_core::dhcp::answer::Silence;
 use standfast_core::dhcp::query::Malformed;
 use standfast_core::dhcp::selection::Unselected;
@@ -28,6 +29,7 @@ fn required() -> Vec<String> {
     let proofs = Proof::ALL.iter().map(|&it| proof(it));
     let merges = Case::ALL.iter().filter(|&&case| can_decide(case)).map(|&case| merge(case));
     let faults = Fault::every().map(|fault| fault.name().to_owned());
+    let troubles = Trouble::all(0).into_iter().map(|(trouble, _)| trouble.name().to_owned());
     let silent = Silence::ALL.iter().filter(|&&it| can_silence(it)).map(|it| silence(it.as_str()));
     let unselected = Unselected::ALL.iter().map(|it| silence(it.as_str()));
     let malformed = Malformed::ALL.iter().map(|it| silence(it.as_str()));
@@ -36,6 +38,7 @@ fn required() -> Vec<String> {
         .chain(proofs)
         .chain(merges)
         .chain(faults)
+        .chain(troubles)
         .chain(silent)
         .chain(unselected)
         .chain(malformed)
@@ -83,10 +86,11 @@ fn can_decide(case: Case) -> bool {
         | Case::OneLive
         | Case::TwoClientsPartnerDown
         | Case::TwoClientsEpoch
-        | Case::TwoClientsSlot
         | Case::EndedBeatsFree
         | Case::OverEpoch
         | Case::OverSlot => true,
+        // It takes a grant for the partner whose answer is lost, and untrue promises on both nodes while it is live.
+        Case::TwoClientsSlot => false,
     }
 }
 

@@ -38,6 +38,10 @@ pub(crate) struct Disk {
     /// How many of those are being committed.
     committing: usize,
     pub(crate) fails: bool,
+    /// No space is left.
+    pub(crate) full: bool,
+    /// The process has been told so.
+    pub(crate) told_full: bool,
     /// Leases whose records cannot be read until they are written again.
     pub(crate) unreadable: BTreeSet<(RelationshipName, Ipv4Addr)>,
 }
@@ -49,11 +53,25 @@ impl Disk {
 
     /// Begins a commit of everything that waits, unless one is under way or there is nothing.
     pub(crate) fn begin_commit(&mut self) -> bool {
-        if self.committing > 0 || self.waiting.is_empty() || self.fails {
+        if self.committing > 0 || self.waiting.is_empty() || self.fails || self.full {
             return false;
         }
         self.committing = self.waiting.len();
         true
+    }
+
+    /// Whether a commit has just failed for want of space, which the process does not know yet.
+    pub(crate) fn fails_for_space(&mut self) -> bool {
+        self.full && !self.waiting.is_empty() && self.committing == 0 && !std::mem::replace(&mut self.told_full, true)
+    }
+
+    /// The records of an address cannot be read any more.
+    pub(crate) fn damage(&mut self, address: Ipv4Addr) {
+        let of_address = self.durable.records.keys().filter_map(|key| match key {
+            Key::Lease(name, of) if *of == address => Some((name.clone(), address)),
+            Key::Lease(..) | Key::Node | Key::Configuration | Key::Relationship(_) => None,
+        });
+        self.unreadable.extend(of_address);
     }
 
     /// The commit under way is done: what it made durable.

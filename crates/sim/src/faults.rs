@@ -7,9 +7,9 @@
 use crate::checker::{Seen, Time};
 use crate::client::SECOND;
 use crate::disk::Durable;
-use crate::host::Host;
 use crate::random::Random;
 use crate::settings::{self, NODES, PAIRS};
+use crate::trouble::Aftermath;
 use crate::world::{Event, Stop, World};
 use standfast_core::failover::state::Phase;
 use standfast_core::id::Sequence;
@@ -115,6 +115,8 @@ pub(crate) enum Undo {
     KeepClientPackets,
     /// An operator says that the other node is off since then.
     Promise(usize, Time),
+    /// What follows on a fault of the second stream.
+    After(Aftermath),
     /// Everything is well from now on.
     Calm,
 }
@@ -140,6 +142,16 @@ impl Faults {
         });
         let mean = [3, 8, 15, 30][random.index(4)] * SECOND;
         Self { weights, mean, promised_off: [false; 2], held_for: None, calm: false, requests: 0 }
+    }
+
+    /// Whether all faults are over.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.calm
+    }
+
+    /// Whether a node starts while everything else must be well.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.held_for.is_some()
     }
 }
 
@@ -217,16 +229,16 @@ impl World {
                 self.after(short, Event::Undo(Undo::WorkingDisk(host)));
             }
             Fault::CutClients(host) => {
-                self.lan_cut[host] = true;
+                self.lan.cut[host] = true;
                 self.after(long, Event::Undo(Undo::HealClients(host)));
             }
             Fault::NoCarrier(host) => {
-                self.lan_cut[host] = true;
+                self.lan.cut[host] = true;
                 self.set_carrier(host, false);
                 self.after(long, Event::Undo(Undo::Carrier(host)));
             }
             Fault::LoseClientPackets => {
-                self.lan_loss = 40;
+                self.lan.loss = 40;
                 self.after(long, Event::Undo(Undo::KeepClientPackets));
             }
             Fault::StepWallClock(host) => self.hosts[host].clock.step(self.now, &mut self.random),
@@ -295,8 +307,8 @@ impl World {
     }
 
     /// Both stores are whole.
-    fn may_lose(&self, host: usize) -> bool {
-        let whole = self.hosts.iter().all(Host::knows_everything);
+    pub(crate) fn may_lose(&self, host: usize) -> bool {
+        let whole = self.hosts.iter().all(|host| host.knows_everything() && host.disk.unreadable.is_empty());
         whole && self.faults.promised_off == [false; 2] && self.hosts[1 - host].disk.durable.sequence.0 > 0
     }
 
@@ -350,13 +362,14 @@ impl World {
                 self.begin_commit(host);
                 self.feed_unless_paused(host, Input::StoreHealth(StoreHealth::Working));
             }
-            Undo::HealClients(host) => self.lan_cut[host] = false,
+            Undo::HealClients(host) => self.lan.cut[host] = false,
             Undo::Carrier(host) => {
-                self.lan_cut[host] = false;
+                self.lan.cut[host] = false;
                 self.set_carrier(host, true);
             }
-            Undo::KeepClientPackets => self.lan_loss = 1,
+            Undo::KeepClientPackets => self.lan.loss = 1,
             Undo::Promise(host, since) => self.promise(host, since),
+            Undo::After(aftermath) => self.undo_trouble(aftermath),
             Undo::Calm => self.calm_down(),
         }
     }
@@ -423,6 +436,7 @@ impl World {
         }
         self.undo(Undo::FastLink);
         self.undo(Undo::KeepClientPackets);
+        self.heal_troubles();
     }
 
     fn calm_down(&mut self) {
@@ -432,5 +446,6 @@ impl World {
         self.start_again(0);
         self.start_again(1);
         self.tame();
+        self.after(5 * SECOND, Event::Undo(Undo::After(Aftermath::Restore)));
     }
 }

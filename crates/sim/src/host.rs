@@ -99,6 +99,8 @@ pub(crate) struct Host {
     /// Until when answers may promise by the rights of partner-down.
     pub(crate) alone_until: [Time; 2],
     pub(crate) configuration: Arc<Configuration>,
+    /// The revision that the process was last seen to take.
+    pub(crate) used: Option<Arc<Configuration>>,
 }
 
 impl Host {
@@ -116,6 +118,7 @@ impl Host {
             pairs: [None; 2],
             alone_until: [0; 2],
             configuration,
+            used: None,
         }
     }
 
@@ -136,6 +139,7 @@ impl Host {
     /// Starts the process on what its store holds.
     pub(crate) fn start(&mut self, now: Time, incarnation: u64, new_cluster: bool) -> Outputs {
         self.life += 1;
+        self.disk.told_full = false;
         self.pairs = [None; 2];
         self.alone_until = [0; 2];
         let mut identity = Identity { node: self.name().into(), incarnation: Incarnation(incarnation), new_cluster };

@@ -12,14 +12,17 @@ pub mod coverage;
 mod disk;
 mod faults;
 mod host;
+mod hostile;
 pub mod model;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 mod network;
+mod operators;
 pub mod random;
 pub mod run;
 pub mod scenario;
 mod settings;
 pub mod transcript;
+mod trouble;
 mod wire;
 mod world;

@@ -4,9 +4,10 @@ use crate::checker::Time;
 use crate::random::Random;
 use standfast_core::id::Session;
 use standfast_core::message::PeerMessage;
+use std::collections::VecDeque;
 
 /// A message on its way, to be delivered at its time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct InFlight {
     pub(crate) to: usize,
     pub(crate) session: Session,
@@ -26,7 +27,12 @@ pub(crate) struct Network {
     last: [[Time; 2]; 2],
     /// What a cut holds back, until it heals or the session ends.
     held: [Vec<InFlight>; 2],
+    /// What was sent last in a session, which may come again in the next one.
+    recent: VecDeque<InFlight>,
 }
+
+/// Messages that may come again.
+const RECENT: usize = 24;
 
 impl Network {
     pub(crate) fn new() -> Self {
@@ -37,6 +43,7 @@ impl Network {
             next: 0,
             last: [[0; 2]; 2],
             held: [Vec::new(), Vec::new()],
+            recent: VecDeque::new(),
         }
     }
 
@@ -48,6 +55,16 @@ impl Network {
     pub(crate) fn may_connect(&self) -> bool {
         let in_touch = self.open[0].is_some() && self.open[0] == self.open[1];
         !in_touch && self.cut == [false; 2]
+    }
+
+    /// Whether a session is up on both nodes, and both ways work.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.open[0].is_some() && self.open[0] == self.open[1] && self.cut == [false; 2]
+    }
+
+    /// What of the sessions before comes once more, and when.
+    pub(crate) fn late(&mut self, now: Time, random: &mut Random) -> Vec<(Time, InFlight)> {
+        self.recent.drain(..).map(|message| (now + random.between(1_000, 3_000_000), message)).collect()
     }
 
     /// A new session begins; when each node hears of it.
@@ -72,6 +89,10 @@ impl Network {
         if self.open[from] != Some(message.session) {
             return None;
         }
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(message.clone());
         if self.cut[from] {
             self.held[from].push(message);
             return None;

@@ -26,6 +26,12 @@ impl Random {
         Self { state, steady: false }
     }
 
+    /// Another stream of the same seed, which shares nothing with the first.
+    #[must_use]
+    pub fn beside(seed: u64) -> Self {
+        Self::new(!seed)
+    }
+
     /// No chance at all, for a story that is told step by step: what takes a while takes the longest that it can, of
     /// several things the first happens, and nothing does that need not.
     #[must_use]

@@ -1,7 +1,6 @@
 //! Running seeds and telling what came of it.
 
 use crate::checker::Violation;
-use crate::transcript::Transcript;
 use crate::world::World;
 use std::collections::BTreeMap;
 
@@ -12,6 +11,8 @@ pub struct Options {
     pub minutes: i64,
     /// Whether to keep the transcript.
     pub lines: bool,
+    /// Without the faults of the second stream, as in the days of the seeds that are pinned.
+    pub plain: bool,
 }
 
 /// What came of one seed.
@@ -32,8 +33,9 @@ pub struct Report {
 /// Runs one seed.
 #[must_use]
 pub fn run(seed: u64, options: Options) -> Report {
-    let mut world = World::new(seed, options.minutes, Transcript::new(options.lines));
+    let mut world = World::new(seed, options);
     world.run();
+    world.transcript.add("excused", world.judge.excused);
     Report {
         seed,
         lines: world.transcript.lines().to_vec(),

@@ -2,12 +2,14 @@
 //! change hands all the time.
 
 use crate::random::Random;
+use crate::wire;
 use standfast_core::configuration::{
     Act, AddressRange, Boot, Configuration, Failback, FailoverSettings, LeaseTime, OptionValues, Pool, Probe,
-    RelationshipSettings, Scope, ScopeOwner, Subnet,
+    RelationshipSettings, Reservation, ReservationHolder, Scope, ScopeOwner, Subnet,
 };
 use standfast_core::id::{NodeName, Revision};
 use standfast_core::input::Link;
+use standfast_core::lease::record::HardwareAddress;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -62,6 +64,18 @@ pub(crate) fn configuration(random: &mut Random) -> Configuration {
     }
 }
 
+/// An address is kept for a client.
+pub(crate) fn reservation(address: Ipv4Addr, client: usize) -> Reservation {
+    let hardware = HardwareAddress::new(1, &wire::hardware(client)).expect("six bytes");
+    Reservation {
+        holder: ReservationHolder::Hardware(hardware),
+        address,
+        hostname: None,
+        options: Default::default(),
+        boot: Default::default(),
+    }
+}
+
 fn relationship(pair: usize, failover: FailoverSettings) -> RelationshipSettings {
     RelationshipSettings {
         name: PAIRS[pair].into(),
@@ -95,7 +109,7 @@ fn scope(pair: usize, random: &mut Random) -> Scope {
         authoritative: true,
         nak_unknown_clients: false,
         shared_network: None,
-        relays: Vec::new(),
+        relays: if pair == 1 { vec![RELAY] } else { Vec::new() },
         subnet_selection: false,
         rapid_commit: false,
         bootp: false,

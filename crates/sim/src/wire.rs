@@ -1,6 +1,7 @@
 //! DHCP messages of the simulated clients, written and read byte by byte, so that an error of the core's codec is not
 //! made twice.
 
+use standfast_core::dhcp::query::Malformed;
 use std::net::Ipv4Addr;
 
 /// What a client says.
@@ -71,6 +72,33 @@ pub(crate) fn encode(saying: &Saying) -> Vec<u8> {
     option(55, &[1, 3, 51, 54, 58, 59]);
     bytes.push(255);
     bytes
+}
+
+/// Makes a message one that is dropped unread for this reason.
+pub(crate) fn spoil(bytes: &mut Vec<u8>, how: Malformed) {
+    bytes.pop();
+    match how {
+        Malformed::Short => bytes.truncate(200),
+        Malformed::NotARequest => bytes[0] = 2,
+        Malformed::HardwareLength => bytes[2] = 0,
+        Malformed::Cookie => bytes[236] ^= 1,
+        Malformed::Address => bytes[24..28].fill(255),
+        Malformed::OptionOverrun => bytes.extend([12, 200, 1]),
+        Malformed::OptionFlood => bytes.extend([12, 1, b'x'].repeat(300)),
+        Malformed::OptionLength => bytes.extend([50, 3, 1, 2, 3]),
+        Malformed::ClientIdLength => bytes.extend([[61, 200].as_slice(), &[7; 200]].concat().repeat(2)),
+    }
+    bytes.push(255);
+}
+
+/// Turns bits over, four of the bytes at most, but neither in the hardware address nor in the type of the message.
+pub(crate) fn flip(bytes: &mut [u8], noise: u64, places: u64) {
+    for turn in 0..4 {
+        let at = (places >> (turn * 16)) as usize % 65_536 % bytes.len();
+        if !(28..34).contains(&at) && !(240..243).contains(&at) {
+            bytes[at] ^= (noise >> (turn * 8)) as u8;
+        }
+    }
 }
 
 /// What a server says.

@@ -2,16 +2,22 @@
 
 mod lan;
 
+pub(crate) use lan::LAN_DELAY;
+
 use crate::checker::{Judge, Seen, Time};
 use crate::client::{Client, SECOND, State};
 use crate::coverage;
 use crate::faults::{Fault, Faults, Undo};
 use crate::host::{Clock, Host};
+use crate::hostile::{Attack, Forged, Strangers};
 use crate::network::{InFlight, Network};
 use crate::random::Random;
+use crate::run::Options;
 use crate::settings::{self, MCLT, NODES, PAIRS, RELAY};
 use crate::transcript::Transcript;
-use crate::wire;
+use crate::trouble::{Aftermath, Troubles};
+use crate::wire::{self, Heard};
+use lan::Lan;
 use standfast_core::configuration::Configuration;
 use standfast_core::event::Code;
 use standfast_core::failover::state::Phase;
@@ -66,7 +72,32 @@ pub(crate) enum Event {
     /// Whoever keeps wall clocks right looks after those of the hosts.
     Discipline,
     Fault,
+    /// As `Fault`, of the second stream.
+    Trouble,
+    /// The next message of an attack, and how many are left.
+    Attack(Attack, i64),
+    /// An answer reaches a stranger.
+    Stranger {
+        host: usize,
+        heard: Heard,
+        left: Time,
+        bounded: bool,
+    },
     Undo(Undo),
+}
+
+impl Event {
+    /// A stranger's datagram.
+    pub(crate) fn packet(
+        host: usize,
+        source: SocketAddrV4,
+        destination: Ipv4Addr,
+        arrived: Time,
+        bytes: Vec<u8>,
+        forged: Option<Forged>,
+    ) -> Self {
+        Self::Packet { host, packet: Sent { source, destination, arrived, bytes, forged } }
+    }
 }
 
 /// A datagram on its way to a node, and when it arrived.
@@ -76,6 +107,8 @@ pub(crate) struct Sent {
     destination: Ipv4Addr,
     arrived: Time,
     bytes: Vec<u8>,
+    /// The lease that it may end without its client's will.
+    forged: Option<Forged>,
 }
 
 pub(crate) struct World {
@@ -85,11 +118,10 @@ pub(crate) struct World {
     pub(crate) hosts: [Host; 2],
     pub(crate) network: Network,
     pub(crate) clients: Vec<Client>,
-    /// Clients and a node cannot hear each other.
-    pub(crate) lan_cut: [bool; 2],
-    /// Percent of client packets that are lost.
-    pub(crate) lan_loss: u64,
+    pub(crate) lan: Lan,
     pub(crate) faults: Faults,
+    pub(crate) troubles: Troubles,
+    pub(crate) strangers: Strangers,
     pub(crate) judge: Judge,
     pub(crate) transcript: Transcript,
     events: BTreeMap<(Time, u64), Event>,
@@ -100,9 +132,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, minutes: i64, transcript: Transcript) -> Self {
+    pub(crate) fn new(seed: u64, options: Options) -> Self {
         let mut random = Random::new(seed);
-        let configuration = Arc::new(settings::configuration(&mut random));
+        let troubles = if options.plain { Troubles::none() } else { Troubles::new(seed) };
+        let mut configuration = settings::configuration(&mut random);
+        troubles.configure(&mut configuration);
+        let configuration = Arc::new(configuration);
         let hosts = [0, 1].map(|index| Host::new(index, Clock::new(&mut random), Arc::clone(&configuration)));
         let direct = random.between(2, 5) as usize;
         let relayed = random.between(1, 4) as usize;
@@ -110,16 +145,17 @@ impl World {
         let clients = (0..direct + relayed).map(|index| Client::new(index, relay(index), &mut random)).collect();
         Self {
             now: 0,
-            end: minutes * 60 * SECOND,
+            end: options.minutes * 60 * SECOND,
             faults: Faults::new(&mut random),
             random,
             hosts,
             network: Network::new(),
             clients,
-            lan_cut: [false; 2],
-            lan_loss: 1,
+            lan: Lan::new(1),
+            troubles,
+            strangers: Strangers::default(),
             judge: Judge::new(MCLT.as_micros() as Time),
-            transcript,
+            transcript: Transcript::new(options.lines),
             events: BTreeMap::new(),
             scheduled: 0,
             backlog: [Vec::new(), Vec::new()],
@@ -129,10 +165,10 @@ impl World {
 
     /// A world in which nothing happens by chance, for a story; its clients do what they are told.
     pub(crate) fn for_story(configuration: Configuration, clients: usize) -> Self {
-        let mut world = Self::new(0, 0, Transcript::new(false));
+        let mut world = Self::new(0, Options { minutes: 0, lines: false, plain: true });
         world.random = Random::steady();
         world.network.delay = 1_000;
-        world.lan_loss = 0;
+        world.lan.loss = 0;
         let configuration = Arc::new(configuration);
         world.hosts = [0, 1]
             .map(|index| Host { commit: 1_000, ..Host::new(index, Clock::default(), Arc::clone(&configuration)) });
@@ -152,6 +188,9 @@ impl World {
     pub(crate) fn run(&mut self) {
         self.begin();
         self.at(10 * SECOND, Event::Fault);
+        if self.troubles.are_known() {
+            self.at(10 * SECOND, Event::Trouble);
+        }
         self.at(SECOND, Event::Discipline);
         for client in 0..self.clients.len() {
             self.wake_client(client);
@@ -190,10 +229,12 @@ impl World {
         }
         let says = [self.hosts[0].active(), self.hosts[1].active()];
         let now = self.now;
+        let used = |host: &Host| host.process.as_ref().map(|node| node.configuration().revision.to_string());
         let lacks = |client: &&Client| client.held.is_none_or(|held| held.until <= now);
         let end = Seen::End {
             tables: [self.hosts[0].table(), self.hosts[1].table()],
             doubt: self.hosts.iter().map(Host::doubt).max().unwrap_or(0),
+            revisions: [0, 1].map(|host| used(&self.hosts[host]).unwrap_or_default()),
             active: (0..self.hosts[0].relationships()).map(|pair| [says[0][pair], says[1][pair]]).collect(),
             without_lease: self
                 .clients
@@ -263,6 +304,9 @@ impl World {
             }
             Event::Discipline => self.discipline(),
             Event::Fault => self.fault(),
+            Event::Trouble => self.trouble(),
+            Event::Attack(attack, left) => self.attack(attack, left),
+            Event::Stranger { host, heard, left, bounded } => self.answer_to_stranger(host, &heard, left, bounded),
             Event::Undo(undo) => self.undo(undo),
         }
     }
@@ -332,7 +376,8 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, host: usize, outputs: Outputs, from_client: bool) {
+    fn carry_out(&mut self, host: usize, mut outputs: Outputs, from_client: bool) {
+        let crashes = self.crashes_amid(host, &mut outputs);
         // What is said in a turn rests on what was durable before it.
         for reply in outputs.replies {
             self.emit(host, reply);
@@ -345,10 +390,20 @@ impl World {
             if event.code == Code::StateChanged {
                 self.transcript.count(&event.what);
             }
+            if matches!(event.code, Code::Conflict | Code::PromiseBroken) {
+                self.judge.see(self.now, &Seen::Reported);
+            }
             self.tell_event(host, &event);
         }
-        for _ in outputs.fences {
+        for relationship in outputs.fences {
             self.say(NODES[host], || "runs its fence command".into());
+            let pair = PAIRS.iter().position(|&pair| relationship.as_str() == pair).unwrap_or(0);
+            if !self.transcript.is_story() {
+                self.after(2 * SECOND, Event::Undo(Undo::After(Aftermath::Fence(host, pair))));
+            }
+        }
+        if let Some(revision) = &outputs.configured {
+            self.configured(host, revision);
         }
         for message in outputs.messages {
             self.send(host, InFlight { to: 1 - host, session: message.session, message: message.message });
@@ -365,6 +420,9 @@ impl World {
             }
             self.after(0, Event::Down { host, session });
         }
+        if crashes {
+            return self.crash(host);
+        }
         if self.transcript.is_story() && (outputs.left || outputs.restart) {
             self.stop(host, if outputs.left { Stop::Clean } else { Stop::Killed });
             if outputs.restart {
@@ -379,6 +437,20 @@ impl World {
             return;
         }
         self.schedule_tick(host);
+    }
+
+    /// Whether the process dies amid these outputs: only the first few of each list come about then.
+    fn crashes_amid(&mut self, host: usize, outputs: &mut Outputs) -> bool {
+        if outputs.writes.len() + outputs.messages.len() + outputs.replies.len() < 2 {
+            return false;
+        }
+        let Some(steps) = self.troubles.crash[host].take() else { return false };
+        let written = steps.saturating_sub(outputs.replies.len());
+        let sent = written.saturating_sub(outputs.writes.len());
+        outputs.replies.truncate(steps);
+        outputs.writes.truncate(written);
+        outputs.messages.truncate(sent);
+        true
     }
 
     fn discipline(&mut self) {
@@ -412,6 +484,7 @@ impl World {
                             self.hosts[host].alone_until[pair] = self.now + SECOND;
                         }
                         self.note_state(host, pair, record);
+                        self.weigh_promises(host, record);
                     }
                 }
                 StoredRecord::Lease(name, _) if from_client => {
@@ -457,6 +530,9 @@ impl World {
     }
 
     pub(crate) fn begin_commit(&mut self, host: usize) {
+        if self.hosts[host].disk.fails_for_space() {
+            self.after(1_000, Event::Undo(Undo::After(Aftermath::TellFull(host))));
+        }
         if self.hosts[host].disk.begin_commit() {
             let delay = self.random.between(200, self.hosts[host].commit);
             let life = self.hosts[host].life;
@@ -509,13 +585,22 @@ impl World {
     fn connect(&mut self) {
         let both_run = self.hosts.iter().all(|host| host.process.is_some() && !host.paused);
         if both_run && self.network.may_connect() {
-            let (session, times) = self.network.connect(self.now, &mut self.random);
-            for (host, at) in times.into_iter().enumerate() {
-                self.at(at, Event::Up { host, session });
-            }
+            self.begin_session();
         }
         let again = self.random.between(100_000, 300_000);
         self.after(again, Event::Connect);
+    }
+
+    pub(crate) fn begin_session(&mut self) {
+        let (session, times) = self.network.connect(self.now, &mut self.random);
+        for (host, at) in times.into_iter().enumerate() {
+            self.at(at, Event::Up { host, session });
+        }
+        if self.troubles.late {
+            for (at, message) in self.network.late(self.now, &mut self.troubles.random) {
+                self.at(at, Event::Message(message));
+            }
+        }
     }
 
     fn send(&mut self, host: usize, message: InFlight) {
@@ -603,6 +688,9 @@ fn host_of(event: &Event) -> Option<usize> {
         | Event::Client { .. }
         | Event::Discipline
         | Event::Fault
+        | Event::Trouble
+        | Event::Attack(..)
+        | Event::Stranger { .. }
         | Event::Undo(_) => None,
     }
 }

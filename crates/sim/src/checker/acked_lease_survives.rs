@@ -59,7 +59,7 @@ impl Checker for Check {
                     }
                 }
             }
-            Seen::Served { .. } | Seen::State { .. } | Seen::Sent { .. } | Seen::End { .. } => {}
+            _ => {}
         }
         Ok(())
     }

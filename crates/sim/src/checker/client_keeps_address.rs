@@ -1,7 +1,9 @@
 //! A client that comes back while its lease has not ended gets its address again, if both nodes knew the lease.
 
-use super::{Beliefs, Checker, Disks, Record, Seen, Time};
+use super::{Beliefs, Checker, Disks, Record, STRANGERS, Seen, Time};
 use standfast_core::lease::record::LeaseState;
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 #[derive(Debug, Default)]
 pub(super) struct Check {
@@ -9,6 +11,8 @@ pub(super) struct Check {
     beliefs: Beliefs,
     /// After a lost store nodes may hold back what they would otherwise give.
     lost: bool,
+    /// Addresses that a revision of the configuration took away or gave to others.
+    configured: BTreeSet<Ipv4Addr>,
 }
 
 impl Checker for Check {
@@ -19,9 +23,12 @@ impl Checker for Check {
     fn see(&mut self, now: Time, seen: &Seen) -> Result<(), String> {
         self.disks.see(seen);
         self.lost |= matches!(seen, Seen::StoreLost { .. });
+        if let Seen::Configured { addresses } = seen {
+            self.configured.extend(addresses);
+        }
         let mut verdict = Ok(());
         if let Seen::Acked(acked) = seen {
-            let same_scope = |address: std::net::Ipv4Addr| address.octets()[..3] == acked.address.octets()[..3];
+            let same_scope = |address: Ipv4Addr| address.octets()[..3] == acked.address.octets()[..3];
             let other = self.beliefs.iter().find(|held| {
                 // One that it declined at a node is not given to it again, whatever the other node did meanwhile.
                 let known = |record: &Record| {
@@ -32,7 +39,9 @@ impl Checker for Check {
                     && held.address != acked.address
                     && same_scope(held.address)
                     && held.until > now
+                    && held.client < STRANGERS
                     && on_both
+                    && ![held.address, acked.address].iter().any(|address| self.configured.contains(address))
             });
             // Two leases may be left of an interruption; only a third address would be a new one.
             let had_before = |host: usize| {
@@ -55,14 +64,8 @@ mod tests {
 
     #[test]
     fn another_address_for_a_client_that_has_one_is_seen() {
-        let other = Acked {
-            host: 1,
-            client: 1,
-            address: std::net::Ipv4Addr::new(10, 0, 0, 101),
-            until: 100,
-            left: 0,
-            bounded: true,
-        };
+        let other =
+            Acked { host: 1, client: 1, address: Ipv4Addr::new(10, 0, 0, 101), until: 100, left: 0, bounded: true };
         assert_ne!(other.address, ADDRESS);
         let story = [
             (0, durable(0, 1, 100, [1, 0])),

@@ -27,7 +27,13 @@ mod tests {
 
     #[test]
     fn a_client_without_a_lease_is_seen() {
-        let end = Seen::End { tables: [Vec::new(), Vec::new()], doubt: 0, active: Vec::new(), without_lease: vec![3] };
+        let end = Seen::End {
+            tables: [Vec::new(), Vec::new()],
+            doubt: 0,
+            revisions: Default::default(),
+            active: Vec::new(),
+            without_lease: vec![3],
+        };
         breaks(Check, &[(0, end)]);
     }
 }

@@ -48,7 +48,13 @@ mod tests {
     use standfast_core::id::Epoch;
 
     fn end(active: [bool; 2]) -> Seen {
-        Seen::End { tables: [Vec::new(), Vec::new()], doubt: 0, active: vec![active], without_lease: Vec::new() }
+        Seen::End {
+            tables: [Vec::new(), Vec::new()],
+            doubt: 0,
+            revisions: Default::default(),
+            active: vec![active],
+            without_lease: Vec::new(),
+        }
     }
 
     #[test]

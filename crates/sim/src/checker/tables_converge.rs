@@ -1,4 +1,4 @@
-//! When all faults have been over for long enough, both nodes hold the same leases.
+//! When all faults have been over for long enough, both nodes hold the same leases, and use one configuration.
 
 use super::{Checker, Record, Seen, Time};
 use standfast_core::lease::record::LeaseState;
@@ -15,7 +15,10 @@ impl Checker for Check {
     }
 
     fn see(&mut self, _: Time, seen: &Seen) -> Result<(), String> {
-        let Seen::End { tables: [one, two], doubt, .. } = seen else { return Ok(()) };
+        let Seen::End { tables: [one, two], doubt, revisions, .. } = seen else { return Ok(()) };
+        if revisions[0] != revisions[1] {
+            return Err(format!("the nodes use revisions {revisions:?}"));
+        }
         if one.len() != two.len() {
             return Err(format!("{} records on one node, {} on the other", one.len(), two.len()));
         }
@@ -37,7 +40,16 @@ mod tests {
     use super::*;
 
     fn end(one: Vec<Record>, two: Vec<Record>) -> [(Time, Seen); 1] {
-        [(0, Seen::End { tables: [one, two], doubt: 0, active: Vec::new(), without_lease: Vec::new() })]
+        [(
+            0,
+            Seen::End {
+                tables: [one, two],
+                doubt: 0,
+                revisions: Default::default(),
+                active: Vec::new(),
+                without_lease: Vec::new(),
+            },
+        )]
     }
 
     #[test]
@@ -45,5 +57,14 @@ mod tests {
         holds(Check, &end(vec![record(1, 50, [1, 0])], vec![record(1, 51, [1, 0])]));
         breaks(Check, &end(vec![record(1, 50, [1, 0])], vec![record(1, 50, [1, 1])]));
         breaks(Check, &end(vec![record(1, 50, [1, 0])], vec![]));
+    }
+
+    #[test]
+    fn configurations_that_differ_are_seen() {
+        let [(at, mut end)] = end(Vec::new(), Vec::new());
+        if let Seen::End { revisions, .. } = &mut end {
+            *revisions = ["3.a".into(), "2.b".into()];
+        }
+        breaks(Check, &[(at, end)]);
     }
 }

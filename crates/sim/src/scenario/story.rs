@@ -7,14 +7,13 @@ use crate::client::{Order, SECOND};
 use crate::disk::Durable;
 use crate::faults::Undo;
 use crate::random::Random;
-use crate::settings::{self, NODES, PAIRS};
+use crate::settings::{self, NODES, PAIRS, reservation};
 use crate::transcript::client_name;
-use crate::wire;
 use crate::world::{Event, Stop, World};
-use standfast_core::configuration::{AddressRange, Configuration, Reservation, ReservationHolder};
+use standfast_core::configuration::{AddressRange, Configuration};
 use standfast_core::failover::state::Phase;
 use standfast_core::input::{Apply, Command, Input, StoreHealth};
-use standfast_core::lease::record::{HardwareAddress, LeaseState};
+use standfast_core::lease::record::LeaseState;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -364,20 +363,20 @@ impl Story {
     /// Clients and a node do not hear each other any more.
     pub(crate) fn cuts_clients_off(&mut self, host: usize) {
         self.say("fault", &format!("clients and {} do not hear each other any more", NODES[host]));
-        self.world.lan_cut[host] = true;
+        self.world.lan.cut[host] = true;
     }
 
     /// They do again.
     pub(crate) fn lets_clients_through(&mut self, host: usize) {
         self.say("fault", &format!("clients and {} hear each other again", NODES[host]));
-        self.world.lan_cut[host] = false;
+        self.world.lan.cut[host] = false;
     }
 
     /// The client link of a node has a carrier, or none.
     pub(crate) fn carrier(&mut self, host: usize, carrier: bool) {
         let what = if carrier { "has a carrier again" } else { "has no carrier any more" };
         self.say("fault", &format!("the client link of {} {what}", NODES[host]));
-        self.world.lan_cut[host] = !carrier;
+        self.world.lan.cut[host] = !carrier;
         self.world.set_carrier(host, carrier);
     }
 
@@ -493,15 +492,4 @@ fn configuration() -> Configuration {
 
 fn range(first: u8, last: u8) -> AddressRange {
     AddressRange { first: address(first), last: address(last) }
-}
-
-pub(crate) fn reservation(address: Ipv4Addr, client: usize) -> Reservation {
-    let hardware = HardwareAddress::new(1, &wire::hardware(client)).expect("six bytes");
-    Reservation {
-        holder: ReservationHolder::Hardware(hardware),
-        address,
-        hostname: None,
-        options: Default::default(),
-        boot: Default::default(),
-    }
 }

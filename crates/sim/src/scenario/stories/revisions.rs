@@ -1,7 +1,8 @@
 //! Revisions of the configuration that one node has and the other does not.
 
 use super::super::Scenario;
-use super::super::story::{A, B, X, Y, address, reservation};
+use super::super::story::{A, B, X, Y, address};
+use crate::settings::reservation;
 use standfast_core::mutant::Rule;
 
 pub(super) static RESERVATION_GONE: Scenario = Scenario {

@@ -1,0 +1,66 @@
+//! What no rule can prevent must be told: when both nodes are in step again and two clients still believe in one
+//! address, one of the nodes has reported a conflict, or that a promise was broken.
+
+use super::{Beliefs, Checker, Seen, Time};
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+/// A lease that is about to end may be over for the nodes.
+const ABOUT_TO_END: Time = 2_000_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Check {
+    beliefs: Beliefs,
+    reported: bool,
+    /// Addresses of two clients of which somebody has told.
+    told: BTreeSet<Ipv4Addr>,
+    /// Since a store was lost its node may not know what it gave.
+    forgotten: bool,
+}
+
+impl Checker for Check {
+    fn name(&self) -> &'static str {
+        "conflicts_are_reported"
+    }
+
+    fn see(&mut self, now: Time, seen: &Seen) -> Result<(), String> {
+        self.beliefs.see(now, seen);
+        match seen {
+            Seen::Reported => self.reported = true,
+            Seen::StoreLost { .. } => self.forgotten = true,
+            Seen::InStep => {
+                let live: Vec<_> = self.beliefs.iter().filter(|held| held.until > now + ABOUT_TO_END).collect();
+                // Beliefs come by address.
+                let two = live.windows(2).filter(|two| two[0].address == two[1].address);
+                let shared: BTreeSet<Ipv4Addr> = two.map(|two| two[0].address).collect();
+                let reported = std::mem::take(&mut self.reported) || self.forgotten;
+                if !reported && !shared.is_subset(&self.told) {
+                    return Err(format!("two clients have one address, and nobody says so: {shared:?} of {live:?}"));
+                }
+                self.told = shared;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test::{acked, breaks, holds};
+    use super::*;
+
+    const LONG: Time = 60_000_000;
+
+    #[test]
+    fn a_conflict_that_nobody_tells_is_seen() {
+        let story = [(0, acked(0, 1, LONG)), (1, acked(1, 2, LONG)), (2, Seen::InStep)];
+        breaks(Check::default(), &story);
+    }
+
+    #[test]
+    fn a_conflict_that_is_told_is_as_it_should_be() {
+        let story = [(0, acked(0, 1, LONG)), (1, acked(1, 2, LONG)), (2, Seen::Reported), (3, Seen::InStep)];
+        holds(Check::default(), &story);
+    }
+}
