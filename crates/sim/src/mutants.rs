@@ -40,7 +40,7 @@ fn notices(rule: Rule, seeds: Range<u64>, minutes: i64) -> Result<(&'static str,
 
 fn by_seeds(rule: Rule, seeds: Range<u64>, minutes: i64) -> Result<(&'static str, String), String> {
     let broken =
-        |seed| run(seed, Options { minutes, lines: false, plain: false }).violations.first().map(|it| it.invariant);
+        |seed| run(seed, Options { minutes, lines: false, plain: true }).violations.first().map(|it| it.invariant);
     let mut tried = seeds.clone();
     let found = tried.find_map(|seed| {
         let invariant = broken_without(rule, || broken(seed))?;
