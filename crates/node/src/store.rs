@@ -16,7 +16,6 @@ mod base;
 mod error;
 mod folder;
 mod journal;
-mod keeper;
 mod mark;
 mod records;
 mod value;
@@ -31,11 +30,10 @@ use crate::clock;
 use base::Base;
 use folder::{DB, Found, Lock};
 use journal::{Entries, Journal};
-use keeper::Keeper;
 use mark::Tip;
 use std::mem;
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// How often a full file system is looked at.
@@ -63,6 +61,17 @@ struct Open {
     tip: Tip,
     /// How many commits are durable.
     commits: u64,
+}
+
+/// Who has the database.
+#[derive(Debug)]
+enum Keeper {
+    /// Nobody.
+    Idle(Base),
+    /// A thread that writes what the journal held into it.
+    Busy(JoinHandle<(Base, Result<(), StoreError>)>),
+    /// Such a write failed.
+    Failed,
 }
 
 /// A store as it was found.
@@ -157,7 +166,6 @@ impl Store {
             }
             open.journal.append(number)?;
             open.since.extend(owned);
-            open.keeper.go_on(open.journal.filled());
         } else {
             open.since.extend(owned);
             open.settle(dir, number)?;
@@ -238,10 +246,57 @@ impl Open {
     fn settle(&mut self, dir: &Path, number: u64) -> Result<&Base, StoreError> {
         let base = self.keeper.base(dir)?;
         if number > base.mark.commits {
-            base.commit(&self.since, number, |_| usize::MAX)?;
+            base.commit(&self.since, number)?;
         }
         self.since.clear();
         Ok(base)
+    }
+}
+
+impl Keeper {
+    /// The database, once what is written into it is durable there.
+    fn base(&mut self, dir: &Path) -> Result<&mut Base, StoreError> {
+        *self = match mem::replace(self, Self::Failed) {
+            Self::Busy(thread) => match thread.join() {
+                Ok((base, Ok(()))) => Self::Idle(base),
+                Ok((_, Err(error))) => return Err(error),
+                Err(panic) => std::panic::resume_unwind(panic),
+            },
+            keeper @ (Self::Idle(_) | Self::Failed) => keeper,
+        };
+        match self {
+            Self::Idle(base) => Ok(base),
+            Self::Busy(_) | Self::Failed => Err(not_open(dir)),
+        }
+    }
+
+    /// What went wrong in the background is told to whoever comes next.
+    fn notice_failure(&mut self, dir: &Path) -> Result<(), StoreError> {
+        match self {
+            Self::Busy(thread) if !thread.is_finished() => Ok(()),
+            Self::Busy(_) | Self::Failed => self.base(dir).map(|_| ()),
+            Self::Idle(_) => Ok(()),
+        }
+    }
+
+    /// Writes `entries` into the database on a thread of its own, as everything up to the commit `number`.
+    fn start(&mut self, entries: Entries, number: u64) -> Result<(), StoreError> {
+        let Self::Idle(mut base) = mem::replace(self, Self::Failed) else { return Ok(()) };
+        let dir = base.dir.clone();
+        let work = move || {
+            let outcome = base.commit(&entries, number);
+            (base, outcome)
+        };
+        let thread = thread::Builder::new().name("store-base".into()).spawn(work);
+        *self = Self::Busy(thread.map_err(|source| StoreError::io(&dir, "start a thread for", &dir, source))?);
+        Ok(())
+    }
+
+    fn close(self) -> Result<(), StoreError> {
+        match self {
+            Self::Idle(base) => base.close(),
+            Self::Busy(_) | Self::Failed => Ok(()),
+        }
     }
 }
 

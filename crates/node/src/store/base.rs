@@ -32,7 +32,7 @@ pub(super) struct Base {
     pub(super) db: sled::Db,
     /// For `sync_data`. A file handle of its own is told of every write-back error, whoever else was told.
     file: File,
-    /// As of the last batch; after a commit it is durable.
+    /// As of the last commit that is durable.
     pub(super) mark: Mark,
     pub(super) synced_blobs: i64,
     sealed: Vec<u8>,
@@ -83,41 +83,14 @@ impl Base {
         Ok(())
     }
 
-    /// Writes `entries`, as everything up to the commit `number`, and returns when they survive a power cut. After an
-    /// error nothing is known about them, and only opening it again makes it take commits.
+    /// Writes all of `entries` or none, as everything up to the commit `number`, and returns when they survive a power
+    /// cut. After an error nothing is known about them, and only opening it again makes it take commits.
     ///
-    /// `until` is told how many are written, waits for as long as it likes, and says how many may be. Those form one
-    /// batch, of which there will be all or nothing. Between two batches the database is whole, and has not reached the
-    /// commit: so more than one are for what the journal holds too.
-    pub(super) fn commit(
-        &mut self,
-        entries: &Entries,
-        number: u64,
-        until: impl Fn(usize) -> usize,
-    ) -> Result<(), StoreError> {
-        let (mut rest, mut done) = (entries.iter(), 0);
-        loop {
-            let due = until(done).min(entries.len());
-            let reached = if due == entries.len() { number } else { self.mark.commits };
-            self.write(rest.by_ref().take(due - done), reached)?;
-            done = due;
-            if done == entries.len() {
-                break;
-            }
-        }
-        guarded(&self.dir, || self.db.flush().map_err(|error| from_sled(&self.dir, error)))?;
-        self.synced_blobs = sync_blobs(&self.dir, self.synced_blobs)?;
-        self.file.sync_data().map_err(|source| StoreError::io(&self.dir, "sync", self.dir.join(DB), source))
-    }
-
-    /// Hands a batch to sled.
-    fn write<'a>(
-        &mut self,
-        entries: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)>,
-        reached: u64,
-    ) -> Result<(), StoreError> {
-        let Self { dir, db, mark, sealed, .. } = self;
-        let mut next = mark.up_to(reached);
+    /// One batch, however many they are: of several that are not synced yet a power cut may keep a later one without an
+    /// earlier one, sled does not notice, and the sum of the records says that the store is damaged.
+    pub(super) fn commit(&mut self, entries: &Entries, number: u64) -> Result<(), StoreError> {
+        let Self { dir, db, file, mark, synced_blobs, sealed } = self;
+        let mut next = mark.up_to(number);
         guarded(dir, || {
             let mut batch = sled::Batch::default();
             for (key, payload) in entries {
@@ -130,8 +103,11 @@ impl Base {
             }
             seal(MARK, &next.to_payload(), sealed);
             batch.insert(MARK, sealed.as_slice());
-            db.apply_batch(batch).map_err(|error| from_sled(dir, error))
+            db.apply_batch(batch).map_err(|error| from_sled(dir, error))?;
+            db.flush().map_err(|error| from_sled(dir, error))
         })?;
+        *synced_blobs = sync_blobs(dir, *synced_blobs)?;
+        file.sync_data().map_err(|source| StoreError::io(&*dir, "sync", dir.join(DB), source))?;
         *mark = next;
         Ok(())
     }
@@ -225,34 +201,4 @@ fn from_sled(dir: &Path, error: sled::Error) -> StoreError {
 fn says_damaged(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, Other, UnexpectedEof};
     matches!(error.kind(), InvalidData | InvalidInput | NotFound | Other | UnexpectedEof)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_commit_in_parts_is_whole_in_between_and_reached_at_its_end() {
-        let scratch = tempfile::tempdir().unwrap();
-        let mut base = Base::open(scratch.path()).unwrap();
-        base.begin().unwrap();
-        let entries: Entries = (0..10_u8).map(|n| (vec![1, n], vec![n; 100])).collect();
-        base.write(entries.iter().take(4), 0).unwrap();
-        base.close().unwrap();
-        let mut base = Base::open(scratch.path()).unwrap();
-        base.read_mark().unwrap();
-        let mut found = 0;
-        base.scan(|_, payload| found += usize::from(payload.is_some())).unwrap();
-        assert_eq!((found, base.mark.commits), (4, 0));
-        let told = std::cell::RefCell::new(Vec::new());
-        let until = |done| {
-            told.borrow_mut().push(done);
-            done + 3
-        };
-        base.commit(&entries, 7, until).unwrap();
-        assert_eq!((told.into_inner(), base.mark.commits), (vec![0, 3, 6, 9], 7));
-        found = 0;
-        base.scan(|_, payload| found += usize::from(payload.is_some())).unwrap();
-        assert_eq!(found, 10);
-    }
 }

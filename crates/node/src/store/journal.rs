@@ -117,11 +117,6 @@ impl Journal {
         self.files[1 - self.current].last <= settled
     }
 
-    /// How full the current file is, in parts of a thousand.
-    pub(super) fn filled(&self) -> usize {
-        self.files[self.current].end * 1_000 / LENGTH
-    }
-
     /// Goes over to the other file, from its beginning: what it holds must be settled.
     pub(super) fn turn_over(&mut self) {
         self.current = 1 - self.current;
