@@ -234,6 +234,8 @@ fn start(
     runtime.spawn(events::keep(events.clone(), options.data_dir.clone()));
     report_condition(&opened.condition, &events);
     let (mut stored, offset) = load::stored(&opened, now);
+    // They would be in memory twice for as long as the process lives.
+    drop(opened.records);
     if let Some(record) = configurations.record {
         load::use_configuration(&mut stored, record);
     }

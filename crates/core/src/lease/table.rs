@@ -30,7 +30,8 @@ pub type Over = (Instant, Ipv4Addr);
 pub struct LeaseTable {
     /// This node's slot; `None` where it serves alone and every address is at home.
     slot: Option<Slot>,
-    leases: BTreeMap<Ipv4Addr, Lease>,
+    /// Boxed, since a tree that grows in order leaves half of each of its nodes empty.
+    leases: BTreeMap<Ipv4Addr, Box<Lease>>,
     by_client: BTreeSet<(ClientId, Ipv4Addr)>,
     /// Leases that are not free, by expiry: those at home, and those elsewhere.
     by_expiry: [BTreeSet<(Instant, Ipv4Addr)>; 2],
@@ -122,7 +123,7 @@ impl LeaseTable {
     /// it; what is offered must be held again. Takes time only for scopes in which something changed.
     pub fn reconfigure(&mut self, configuration: &Configuration, positions: &[usize], withheld: &AddressSet) {
         for (first, last) in self.index_scopes(configuration, positions, withheld) {
-            let leases = self.leases.range(first..=last).map(|(_, lease)| lease);
+            let leases = self.leases.range(first..=last).map(|(_, lease)| &**lease);
             let records =
                 leases.map(|lease| (lease.address, self.is_listed(lease).then_some(lease.sequence))).collect();
             self.fill_lists(records, false);
@@ -163,7 +164,7 @@ impl LeaseTable {
     /// The record of an address; without one it is free and was never used.
     #[must_use]
     pub fn get(&self, address: Ipv4Addr) -> Option<&Lease> {
-        self.leases.get(&address)
+        self.leases.get(&address).map(Box::as_ref)
     }
 
     /// How many records there are.
@@ -180,19 +181,19 @@ impl LeaseTable {
 
     /// Every record, by address.
     pub fn iter(&self) -> impl Iterator<Item = &Lease> {
-        self.leases.values()
+        self.leases.values().map(Box::as_ref)
     }
 
     /// The records of these addresses, by address.
     pub fn range(&self, addresses: impl RangeBounds<Ipv4Addr>) -> impl Iterator<Item = &Lease> {
-        self.leases.range(addresses).map(|(_, lease)| lease)
+        self.leases.range(addresses).map(|(_, lease)| &**lease)
     }
 
     /// The records that name `client`, by address; after an interruption there may be two in a scope.
     pub fn of_client<'a>(&'a self, client: &ClientId) -> impl Iterator<Item = &'a Lease> {
         let first = (client.clone(), Ipv4Addr::UNSPECIFIED);
         let last = (client.clone(), Ipv4Addr::BROADCAST);
-        self.by_client.range(first..=last).filter_map(|(_, address)| self.leases.get(address))
+        self.by_client.range(first..=last).filter_map(|(_, address)| self.get(*address))
     }
 
     /// Puts a record in, in the place of the one that the address had. Unless the partner holds this very version,
@@ -231,7 +232,7 @@ impl LeaseTable {
                 list.insert(address, lease.sequence);
             }
         }
-        self.leases.insert(address, lease);
+        self.leases.insert(address, Box::new(lease));
     }
 
     /// The partner holds the version that this node has of `address`; `expiry` is what it knows of the client's.
@@ -260,7 +261,7 @@ impl LeaseTable {
     pub fn untaken_after(&self, after: Sequence) -> impl Iterator<Item = (Sequence, &Lease)> {
         self.untaken
             .range(Sequence(after.0 + 1)..)
-            .filter_map(|(&sequence, address)| Some((sequence, self.leases.get(address)?)))
+            .filter_map(|(&sequence, address)| Some((sequence, self.get(*address)?)))
     }
 
     /// The first write that the partner has yet to take.
@@ -294,7 +295,7 @@ impl LeaseTable {
         let last = std::ops::Bound::Included((until, Ipv4Addr::BROADCAST));
         let range = (from < (until, Ipv4Addr::BROADCAST)).then_some((first, last));
         let index = &self.by_expiry[usize::from(!home)];
-        range.into_iter().flat_map(|range| index.range(range)).filter_map(|(_, address)| self.leases.get(address))
+        range.into_iter().flat_map(|range| index.range(range)).filter_map(|(_, address)| self.get(*address))
     }
 
     /// The earliest expiry of a lease that is not free; of those at home, or those elsewhere.
@@ -365,7 +366,7 @@ impl LeaseTable {
             |address| {
                 !leases.contains_key(&address) && scope_of(scopes, address).is_some_and(|s| !s.withholds(address))
             },
-            |address| readable(&address) && usable(address, leases.get(&address)),
+            |address| readable(&address) && usable(address, leases.get(&address).map(Box::as_ref)),
         )
     }
 
@@ -484,7 +485,7 @@ impl LeaseTable {
 
     fn refill_lists(&mut self) {
         let listed = |lease: &Lease| (lease.address, self.is_listed(lease).then_some(lease.sequence));
-        let records = self.leases.values().map(listed).collect();
+        let records = self.iter().map(listed).collect();
         self.fill_lists(records, true);
     }
 
