@@ -9,7 +9,7 @@ use crate::checker::{Seen, Time};
 use crate::client::SECOND;
 use crate::disk::Durable;
 use crate::faults::Undo;
-use crate::hostile::Forged;
+use crate::hostile::{Attack, Forged};
 use crate::settings::{self, NODES, PAIRS};
 use crate::trouble::Aftermath;
 use crate::world::{Event, Stop, World};
@@ -39,6 +39,8 @@ impl World {
             self.say("operator", || format!("{} is off, untruly", NODES[1 - host]));
             let command = Command::PartnerDown { node, relationship: None, off_since: None, despite_evidence: true };
             self.order(host, command);
+            // When the waits are over, so many want an address that both nodes give the same ones away.
+            self.after(LEASES_OVER / 2, Event::Attack(Attack::Starving, 100));
         }
     }
 

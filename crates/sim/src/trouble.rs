@@ -238,7 +238,7 @@ impl World {
                 self.network.cut = [true; 2];
                 let said = self.troubles.random.between(SECOND, 6 * SECOND);
                 self.after(said, Event::Undo(Undo::After(Aftermath::UntruePromise(host))));
-                let healed = said + self.troubles.random.between(20 * SECOND, 120 * SECOND);
+                let healed = said + self.troubles.random.between(20 * SECOND, 100 * SECOND);
                 for host in 0..2 {
                     self.after(healed, Event::Undo(Undo::HealLink(host)));
                 }

@@ -8,12 +8,13 @@ use std::net::Ipv4Addr;
 /// A lease that is about to end may be over for the nodes.
 const ABOUT_TO_END: Time = 2_000_000;
 
+/// The client that lost the address believes in it for so long after the report.
+const REPORT_STANDS: Time = 100_000_000;
+
 #[derive(Debug, Default)]
 pub(super) struct Check {
     beliefs: Beliefs,
-    reported: bool,
-    /// Addresses of two clients of which somebody has told.
-    told: BTreeSet<Ipv4Addr>,
+    reported: Option<Time>,
     /// Since a store was lost its node may not know what it gave.
     forgotten: bool,
 }
@@ -26,18 +27,17 @@ impl Checker for Check {
     fn see(&mut self, now: Time, seen: &Seen) -> Result<(), String> {
         self.beliefs.see(now, seen);
         match seen {
-            Seen::Reported => self.reported = true,
+            Seen::Reported => self.reported = Some(now),
             Seen::StoreLost { .. } => self.forgotten = true,
             Seen::InStep => {
                 let live: Vec<_> = self.beliefs.iter().filter(|held| held.until > now + ABOUT_TO_END).collect();
                 // Beliefs come by address.
                 let two = live.windows(2).filter(|two| two[0].address == two[1].address);
                 let shared: BTreeSet<Ipv4Addr> = two.map(|two| two[0].address).collect();
-                let reported = std::mem::take(&mut self.reported) || self.forgotten;
-                if !reported && !shared.is_subset(&self.told) {
+                let reported = self.reported.is_some_and(|at| now < at + REPORT_STANDS) || self.forgotten;
+                if !reported && !shared.is_empty() {
                     return Err(format!("two clients have one address, and nobody says so: {shared:?} of {live:?}"));
                 }
-                self.told = shared;
             }
             _ => {}
         }
