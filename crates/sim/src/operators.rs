@@ -39,6 +39,10 @@ impl World {
             self.say("operator", || format!("{} is off, untruly", NODES[1 - host]));
             let command = Command::PartnerDown { node, relationship: None, off_since: None, despite_evidence: true };
             self.order(host, command);
+            // Even if the other node does not run just now: it starts when it likes.
+            if (0..PAIRS.len()).any(|pair| self.hosts[host].phase(pair) == Some(Phase::PartnerDown)) {
+                self.judge.excuse(Time::MAX);
+            }
             // When the waits are over, so many want an address that both nodes give the same ones away.
             self.after(LEASES_OVER / 2, Event::Attack(Attack::Starving, 100));
         }
