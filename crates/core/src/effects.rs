@@ -85,6 +85,11 @@ impl Effects {
         lease.sequence <= self.found
     }
 
+    /// Whether the times of a lease may be wrong: it was stored by an earlier process, and how long ago is not known.
+    pub(crate) fn is_in_doubt(&self, lease: &Lease) -> bool {
+        self.absence.doubt().is_some() && self.is_from_before(lease)
+    }
+
     /// A lease with its times as late as they may be. Whatever is made of one that an earlier process stored, or said of
     /// it, starts from here: no promise may come to look shorter than it is.
     pub(crate) fn at_latest<'a>(&self, lease: &'a Lease) -> Cow<'a, Lease> {
@@ -104,8 +109,7 @@ impl Effects {
 
     /// The lease as the partner is told of it.
     pub(crate) fn to_record(&self, lease: &Lease) -> LeaseRecord {
-        let in_doubt = self.absence.doubt().is_some() && self.is_from_before(lease);
-        LeaseRecord { in_doubt, ..self.at_latest(lease).to_record(self.instant()) }
+        LeaseRecord { in_doubt: self.is_in_doubt(lease), ..self.at_latest(lease).to_record(self.instant()) }
     }
 
     /// The number of the last write.

@@ -43,6 +43,8 @@ rules! {
     PersistBeforeSend = "persist-before-send";
     /// In partner-down another's address waits.
     PartnerDownWait = "partner-down-wait";
+    /// And a grace longer, as what was promised by it grew on its way to the partner.
+    WaitIncludesGrace = "wait-includes-grace";
     /// A client hears of nothing that is not persisted.
     DurableBeforeVisible = "durable-before-visible";
     /// A deactivated node is silent.
@@ -61,6 +63,8 @@ rules! {
     PauseDetection = "pause-detection";
     /// While interrupted, what is known of the partner's addresses is no evidence.
     NakEvidence = "nak-evidence";
+    /// An address that the partner may have promised before it died, or lost its store, is no client's mistake.
+    UnheardPromises = "unheard-promises";
     /// A marked node that an operator sends into partner-down waits for the longest lease.
     FullEmbargo = "full-embargo";
     /// A store that went back in time is noticed.
@@ -81,6 +85,8 @@ rules! {
     OverIsFrozen = "over-is-frozen";
     /// Time during which a node did not run does not count until it is confirmed.
     TimeNotRun = "time-not-run";
+    /// Who does not know how long it was away holds what its partner tells of the same version.
+    TimesLearnt = "times-learnt";
     /// Normal is entered when ready was said and heard.
     BothReady = "both-ready";
     /// Ready waits for a noted write, not for an instant at which nothing is under way.

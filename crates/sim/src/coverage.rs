@@ -76,6 +76,7 @@ fn can_decide(case: Case) -> bool {
     match case {
         Case::SameVersion
         | Case::LaterTimes
+        | Case::TimesLearnt
         | Case::Seen
         | Case::Succeeds
         | Case::LongerPromise

@@ -395,8 +395,9 @@ impl Floor<'_> {
             .leases_of(&client.id)
             .into_iter()
             .find(|lease| lease.address != address && lease.state == LeaseState::Bound && lease.is_live(now));
-        // While interrupted the partner may have given the client what it asks for since.
-        if elsewhere.is_some_and(|lease| serving.is_evidence(lease.address) && serving.is_evidence(address)) {
+        // The partner may have given the client what it asks for since, and its reservation it may have from either node.
+        let may_have_it = !serving.is_nobodys(address) || client.reserved == Some((scope, address));
+        if !may_have_it && elsewhere.is_some_and(|lease| serving.is_evidence(lease.address)) {
             return Decision::Nak { scope, why: "your lease is for another address" };
         }
         if opted_in {

@@ -365,7 +365,6 @@ impl Relationship {
         let held = if self.held.by_address.get(&address).is_some_and(waits) { self.held.take(address) } else { None };
         let imported = self.exchange.as_mut().is_some_and(|exchange| exchange.imports.remove(&number));
         let Some(record) = record else {
-            self.ask_refused = Some(fx.instant());
             if let Some(held) = held {
                 self.table.release_offered(address);
                 fx.settled.push(Settled::Refused { pending: held.pending });

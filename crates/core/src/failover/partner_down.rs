@@ -61,7 +61,8 @@ impl Giving {
             Proof::CleanLeave => potential <= self.certain,
             // What remained of an expiry grew on its way to the partner, which may have promised by the larger one.
             Proof::Operator | Proof::Fenced | Proof::Timer => {
-                potential.max(from) + self.mclt + REUSE_GRACE <= self.certain
+                let grace = if holds(Rule::WaitIncludesGrace) { REUSE_GRACE } else { Duration::ZERO };
+                potential.max(from) + self.mclt + grace <= self.certain
             }
         }
     }
@@ -99,10 +100,19 @@ impl Relationship {
         self.partner_down().is_some() || (self.is_normal() && !self.lag.is_lagging())
     }
 
-    /// Whether the partner has just refused an address of its home. It may hold back all of them, after a loss: clients
-    /// are offered those of this node's home first.
-    pub(crate) fn partner_refuses(&self, fx: &Effects) -> bool {
-        self.ask_refused.is_some_and(|at| fx.instant() < at + REUSE_GRACE)
+    /// Whether no promise of the partner's for an address can stand that is not known here.
+    pub(crate) fn knows_promises_of(&self, address: Ipv4Addr, fx: &Effects) -> bool {
+        let (giving, lease) = (Giving::of(self, fx), self.table.get(address));
+        if self.is_held_back(address, fx) {
+            return false;
+        }
+        let unheard = match self.state.phase() {
+            Phase::Normal => giving.partner_keeps(lease) && holds(Rule::UnheardPromises),
+            Phase::PartnerDown => !giving.wait_is_over(lease) && holds(Rule::UnheardPromises),
+            Phase::CommunicationsInterrupted => holds(Rule::NakEvidence),
+            Phase::Startup | Phase::Recover | Phase::Leaving => true,
+        };
+        self.table.is_home(address) || !unheard
     }
 
     /// Whether the wait of partner-down is over for an address, so that another client may have it.

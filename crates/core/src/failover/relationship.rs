@@ -91,8 +91,6 @@ pub struct Relationship {
     pub(crate) disagreement_since: Option<Instant>,
     pub(crate) lag: Lag,
     pub(crate) held: HeldReplies,
-    /// When the partner last refused an address of its home: it may hold back everything.
-    pub(crate) ask_refused: Option<Instant>,
     pub(crate) offers: Offers,
     pub(crate) probes: Probes,
     /// How far the leases at home have been looked through for those that partner-down sets free.
@@ -237,7 +235,6 @@ impl Relationship {
             disagreement_since: None,
             lag: Lag::default(),
             held: HeldReplies::default(),
-            ask_refused: None,
             offers: Offers::default(),
             probes: Probes::default(),
             sweep: None,

@@ -59,17 +59,18 @@ pub(crate) struct Sent {
     pub(crate) address: Ipv4Addr,
     pub(crate) version: Version,
     pub(crate) client: ClientId,
-    /// The expiry that the partner knows once it has taken the record.
+    /// The expiry that the partner knows once it has taken the record; none that is in doubt here.
     pub(crate) expiry: Option<Instant>,
 }
 
 impl Sent {
-    fn of(lease: &Lease) -> Self {
+    fn of(lease: &Lease, fx: &Effects) -> Self {
+        let certain = lease.state == LeaseState::Bound && !fx.is_in_doubt(lease);
         Self {
             address: lease.address,
             version: lease.version,
             client: lease.client.clone(),
-            expiry: (lease.state == LeaseState::Bound).then_some(lease.expiry),
+            expiry: certain.then_some(lease.expiry),
         }
     }
 }
@@ -103,7 +104,7 @@ impl Exchange {
         self.cursor = due.last()?.0;
         let number = self.next_batch;
         self.next_batch += 1;
-        let sent = due.iter().map(|(_, lease)| Sent::of(lease)).collect();
+        let sent = due.iter().map(|(_, lease)| Sent::of(lease, fx)).collect();
         self.in_flight.push_back(InFlight { number, sent_at: fx.instant(), records: sent });
         let records: Vec<LeaseRecord> = due.iter().map(|(_, lease)| fx.to_record(lease)).collect();
         Some(PairMessage::Batch { number, records })

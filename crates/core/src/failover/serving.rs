@@ -47,12 +47,17 @@ impl Serving<'_> {
         self.fx.instant()
     }
 
-    /// Whether what is known here of a lease is evidence against a client: not of an address whose home is the
-    /// partner's, while the partner may be changing it unheard.
+    /// Whether a lease that is known here is evidence against a client: not of an address whose home is the partner's,
+    /// while the partner may be changing it unheard, nor where this node does not know what was promised.
     pub(crate) fn is_evidence(&self, address: Ipv4Addr) -> bool {
-        self.pair.table.is_home(address)
-            || self.pair.state.phase() != Phase::CommunicationsInterrupted
-            || !holds(Rule::NakEvidence)
+        let in_touch = self.pair.table.is_home(address) || self.pair.state.phase() != Phase::CommunicationsInterrupted;
+        (in_touch && !self.pair.is_held_back(address, self.fx)) || !holds(Rule::NakEvidence)
+    }
+
+    /// Whether an address of which nothing is known here is nobody's: the partner may have promised it unheard, before
+    /// it died or lost its store.
+    pub(crate) fn is_nobodys(&self, address: Ipv4Addr) -> bool {
+        self.pair.knows_promises_of(address, self.fx)
     }
 
     /// Whether both nodes are in step, so that an answer to a DISCOVER may bind.
@@ -75,9 +80,8 @@ impl Serving<'_> {
         let elsewhere = own.map(Slot::other).filter(|_| self.pair.may_draw_on_partner());
         let mut homes = vec![own];
         homes.extend(elsewhere.map(Some));
-        let refused = self.pair.partner_refuses(self.fx);
         let table = &mut self.pair.table;
-        homes.sort_by_key(|&home| (refused && home != own, std::cmp::Reverse(table.free_in(pool, home))));
+        homes.sort_by_key(|&home| std::cmp::Reverse(table.free_in(pool, home)));
         homes.into_iter().find_map(|home| {
             let at_home = home == own;
             table.next_free(pool, home, giving.certain, |_, lease| giving.may_offer(at_home, lease))

@@ -8,7 +8,7 @@ use super::replication::Sent;
 use super::state::{Handover, Role, State};
 use crate::effects::Effects;
 use crate::event::Code;
-use crate::lease::merge::{Merged, Merging, merge};
+use crate::lease::merge::{Merged, Merging, TRANSIT, merge};
 use crate::lease::record::{ClientId, Lease, LeaseRecord, LeaseState, Version};
 use crate::lease::table::LeaseTable;
 use crate::message::PairMessage;
@@ -81,7 +81,7 @@ impl Relationship {
         for record in records {
             self.merge_record(record, fx);
             let held = self.table.get(record.address);
-            if let Some(held) = held.filter(|held| !is_taken(held, record, fx.instant())) {
+            if let Some(held) = held.filter(|held| !is_taken(held, record, fx)) {
                 refused.push(fx.to_record(held));
             }
         }
@@ -122,20 +122,19 @@ impl Relationship {
     /// Merges a record of the partner's into ours.
     pub(crate) fn merge_record(&mut self, record: &LeaseRecord, fx: &mut Effects) {
         let theirs = record.to_lease(fx.instant());
+        let unknown = LeaseTable::never_used(record.address, &record.client, record.hardware);
+        let mine = self.table.get(record.address).unwrap_or(&unknown);
         let merging = Merging {
             now: fx.instant(),
             slot: self.slot,
             home: self.table.is_home(record.address),
             we_were_partner_down: self.was_partner_down,
             they_were_partner_down: self.partner_hello.was_partner_down,
+            learns_times: fx.is_in_doubt(mine) && !record.in_doubt,
         };
-        let unknown = LeaseTable::never_used(record.address, &record.client, record.hardware);
-        let mine = self.table.get(record.address).unwrap_or(&unknown);
         // A lease that may be over does not stand in the way of one that surely is not.
         let yields = !record.in_doubt && theirs.is_live(fx.instant()) && theirs.client != mine.client;
-        // Nor is one held for longer than it is stored, because the partner was told of more: that is to be stored.
-        let as_stored = yields || mine.version == record.version;
-        let mine = if as_stored { Cow::Borrowed(mine) } else { fx.at_latest(mine) };
+        let mine = if yields { Cow::Borrowed(mine) } else { fx.at_latest(mine) };
         let (case, merged) = merge(merging, &mine, &theirs);
         self.merges[case as usize] += 1;
         match merged {
@@ -279,11 +278,12 @@ impl Relationship {
 }
 
 /// Whether what we hold covers what the partner sent: it may count on it.
-fn is_taken(held: &Lease, sent: &LeaseRecord, now: Instant) -> bool {
+fn is_taken(held: &Lease, sent: &LeaseRecord, fx: &Effects) -> bool {
     if held.version == sent.version {
         return true;
     }
+    let reaches = |held: &Lease| held.expiry >= sent.expires_in.from(fx.instant()) - TRANSIT;
     let covers_expiry = sent.state != LeaseState::Bound
-        || (held.state == LeaseState::Bound && held.expiry >= sent.expires_in.from(now) - crate::lease::merge::TRANSIT);
+        || (held.state == LeaseState::Bound && reaches(held) && !fx.is_in_doubt(held));
     held.version.has_seen(sent.version) && held.client == sent.client && covers_expiry
 }

@@ -28,6 +28,9 @@ pub struct Merging {
     pub we_were_partner_down: bool,
     /// Whether the partner was.
     pub they_were_partner_down: bool,
+    /// Whether the times of this node's record may be wrong, and those of the partner's are not: this node does not know
+    /// how long it was away.
+    pub learns_times: bool,
 }
 
 /// What becomes of this node's record.
@@ -57,6 +60,8 @@ reasons! {
         SameVersion = "1_same_version",
         /// Both hold one version, of which theirs has the later times.
         LaterTimes = "1_later_times",
+        /// Both hold one version, of which ours has times that may be wrong.
+        TimesLearnt = "1_times_learnt",
         /// Ours has seen theirs.
         Seen = "1_seen",
         /// Theirs has seen ours.
@@ -92,7 +97,7 @@ reasons! {
 #[must_use]
 pub fn merge(merging: Merging, mine: &Lease, theirs: &Lease) -> (Case, Merged) {
     if mine.version == theirs.version {
-        return same_version(mine, theirs);
+        return same_version(merging, mine, theirs);
     }
     if mine.version.has_seen(theirs.version) {
         return (Case::Seen, Merged::Unchanged);
@@ -108,19 +113,22 @@ pub fn merge(merging: Merging, mine: &Lease, theirs: &Lease) -> (Case, Merged) {
 }
 
 /// One version has one content, but for its times: they grow on their way, and more so where a node that does not know
-/// how long it was away told them. What a partner counts as taken must be held, so the later ones stay.
-fn same_version(mine: &Lease, theirs: &Lease) -> (Case, Merged) {
+/// how long it was away told them. What a partner counts as taken must be held, so the later ones stay. And whoever does
+/// not know how long it was away holds what its partner has told from then on, and nothing that may turn out wrong.
+fn same_version(merging: Merging, mine: &Lease, theirs: &Lease) -> (Case, Merged) {
     let bound = mine.state == LeaseState::Bound && theirs.state == LeaseState::Bound;
-    if !bound || mine.client != theirs.client || theirs.expiry <= mine.expiry + TRANSIT {
+    let later = theirs.expiry > mine.expiry + TRANSIT;
+    let learns = merging.learns_times && holds(Rule::TimesLearnt);
+    if !bound || mine.client != theirs.client || !(later || learns) {
         return (Case::SameVersion, Merged::Unchanged);
     }
-    let later = Lease {
+    let told = Lease {
         expiry: theirs.expiry,
         potential_expiry: mine.potential_expiry.max(theirs.potential_expiry),
         acked_expiry: mine.acked_expiry.max(theirs.acked_expiry),
         ..mine.clone()
     };
-    (Case::LaterTimes, Merged::Taken(later))
+    (if later { Case::LaterTimes } else { Case::TimesLearnt }, Merged::Taken(told))
 }
 
 /// Theirs has seen mine.
@@ -245,10 +253,14 @@ mod tests {
             home: true,
             we_were_partner_down: false,
             they_were_partner_down: false,
+            learns_times: false,
         };
         let unchanged = (Case::SameVersion, Merged::Unchanged);
         assert_eq!(merge(merging, &lease(1, 60), &lease(1, 61)), unchanged, "the time of its way");
         assert_eq!(merge(merging, &lease(1, 70), &lease(1, 60)), unchanged);
         assert_eq!(merge(merging, &lease(1, 60), &lease(1, 70)), (Case::LaterTimes, Merged::Taken(lease(1, 70))));
+        let in_doubt = Merging { learns_times: true, ..merging };
+        let learnt = Lease { potential_expiry: lease(1, 70).expiry, ..lease(1, 60) };
+        assert_eq!(merge(in_doubt, &lease(1, 70), &lease(1, 60)), (Case::TimesLearnt, Merged::Taken(learnt)));
     }
 }

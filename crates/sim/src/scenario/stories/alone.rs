@@ -302,6 +302,45 @@ pub(super) static HOME_STAYS: Scenario = Scenario {
     },
 };
 
+pub(super) static GREW: Scenario = Scenario {
+    name: "a-promise-that-grew-on-its-way",
+    shows: [
+        "What remained of a lease was told to b over a slow link, so that b promises by more than a, which waits for b, knows.",
+        "Rule: the waits of partner-down include the grace, as what remains of an expiry grows while it travels.",
+    ],
+    needs: &[(Rule::WaitIncludesGrace, "one_client_per_address")],
+    tell: |story| {
+        story.pool(100, 100);
+        story.begin();
+        story.discovers(X);
+        story.wait(1);
+        story.link_takes(900);
+        story.renews(X);
+        story.wait_ms(950);
+        story.cuts_link();
+        story.wait(2);
+        story.hears(X, &[B]);
+        story.wait_ms(36_900);
+        story.rebinds(X);
+        story.wait_ms(1_200);
+        story.keeps(X, address(100));
+        story.cuts_power(B);
+        story.says_partner_is_off(A, false);
+        story.hears(Y, &[A]);
+        story.wait_ms(39_000);
+        for _ in 0..8 {
+            story.discovers(Y);
+            story.wait_ms(100);
+        }
+        story.shows_leases(A);
+        story.wait(12);
+        story.has_nothing(X);
+        story.discovers(Y);
+        story.wait(1);
+        story.keeps(Y, address(100));
+    },
+};
+
 pub(super) static CLOCK: Scenario = Scenario {
     name: "a-clock-that-starts-in-2040",
     shows: [

@@ -148,6 +148,45 @@ pub(super) static NAK_EVIDENCE: Scenario = Scenario {
     },
 };
 
+pub(super) static UNHEARD: Scenario = Scenario {
+    name: "no-refusal-of-what-the-dead-gave",
+    shows: [
+        "The link is cut; a client gets another address from b, which dies. A knows the client's old one, and is silent.",
+        "Rule: what the partner may have promised before it died, or lost its store, is no client's mistake.",
+    ],
+    needs: &[(Rule::UnheardPromises, "nak_on_evidence")],
+    tell: |story| {
+        story.begin();
+        story.discovers(X);
+        story.wait(1);
+        story.keeps(X, address(100));
+        story.cuts_link();
+        story.wait(2);
+        story.hears(X, &[B]);
+        story.reboots(X);
+        story.wait(1);
+        story.declines(X);
+        story.wait(1);
+        story.discovers(X);
+        story.wait(1);
+        story.keeps(X, address(101));
+        story.cuts_power(B);
+        story.says_partner_is_off(A, false);
+        story.wait(1);
+        story.hears(X, &[A]);
+        story.reboots(X);
+        story.wait(1);
+        story.keeps(X, address(101));
+        story.heals_link();
+        story.starts(B);
+        story.wait(2);
+        story.reboots(X);
+        story.wait(1);
+        story.keeps(X, address(101));
+        story.ends_in_step();
+    },
+};
+
 pub(super) static DURABLE_ACK: Scenario = Scenario {
     name: "ack-waits-for-the-disk",
     shows: [

@@ -271,6 +271,46 @@ pub(super) static LATE_ACK: Scenario = Scenario {
     },
 };
 
+pub(super) static TIMES_LEARNT: Scenario = Scenario {
+    name: "a-clock-that-is-behind",
+    shows: [
+        "A starts with its clock behind, and tells b of a lease longer than it is. B takes that, and may promise by it.",
+        "Rule: who does not know how long it was away holds what its partner tells it, and not what it may have read wrong.",
+    ],
+    needs: &[(Rule::TimesLearnt, "lead_time_bounded")],
+    tell: |story| {
+        story.begin();
+        story.clock_is_right(B);
+        story.discovers(Y);
+        story.wait(2);
+        story.discovers(X);
+        story.wait(1);
+        story.renews(X);
+        story.wait_ms(100);
+        story.keeps(X, address(101));
+        story.cuts_power(A);
+        story.wait(30);
+        story.cuts_power(B);
+        story.damages(A, address(100));
+        story.sets_clock_ahead(A, -100);
+        story.starts(A);
+        story.starts(B);
+        story.clock_is_right(B);
+        story.wait(2);
+        story.shows_leases(A);
+        story.shows_leases(B);
+        story.cuts_link();
+        story.hears(X, &[B]);
+        story.wait(23);
+        story.rebinds(X);
+        story.wait(1);
+        story.keeps(X, address(101));
+        story.heals_link();
+        story.wait(2);
+        story.ends_in_step();
+    },
+};
+
 pub(super) static SENT_TOO_EARLY: Scenario = Scenario {
     name: "sent-when-persisted",
     shows: [
