@@ -225,6 +225,7 @@ fn merging(criterion: &mut Criterion) {
         home: true,
         we_were_partner_down: false,
         they_were_partner_down: false,
+        learns_times: false,
     };
     let mine = lease(8);
     let newer = Lease { version: Version([1, 1]), expiry: mine.expiry + HOUR, ..mine.clone() };
