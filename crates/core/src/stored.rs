@@ -101,8 +101,6 @@ pub struct RelationshipRecord {
     pub longest_lease: Duration,
     /// The longest lead time that was ever in use.
     pub longest_mclt: Duration,
-    /// Every change of this node up to this write has been taken by the partner.
-    pub taken_up_to: Sequence,
     /// The write that stored this.
     pub sequence: Sequence,
 }

@@ -358,7 +358,6 @@ impl Relationship {
             sequence: Sequence(0),
             longest_lease: self.longest_lease,
             longest_mclt: self.longest_mclt,
-            taken_up_to: self.table.first_untaken().map_or(fx.last(), |first| Sequence(first.0 - 1)),
         }
     }
 

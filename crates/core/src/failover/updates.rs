@@ -283,7 +283,7 @@ fn is_taken(held: &Lease, sent: &LeaseRecord, fx: &Effects) -> bool {
         return true;
     }
     let reaches = |held: &Lease| held.expiry >= sent.expires_in.from(fx.instant()) - TRANSIT;
-    let covers_expiry = sent.state != LeaseState::Bound
-        || (held.state == LeaseState::Bound && reaches(held) && !fx.is_in_doubt(held));
+    let covers_expiry =
+        sent.state != LeaseState::Bound || (held.state == LeaseState::Bound && reaches(held) && !fx.is_in_doubt(held));
     held.version.has_seen(sent.version) && held.client == sent.client && covers_expiry
 }

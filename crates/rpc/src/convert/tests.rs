@@ -249,14 +249,13 @@ prop_compose! {
         [must_hear_partner, lost, was_partner_down, served, promoted_automatically] in any::<[bool; 5]>(),
         embargo in option::of(embargoes()),
         paused_until in option::of(instants().prop_filter("a pause has an end", |until| *until != Instant::NEVER)),
-        (taken_up_to, sequence) in (sequences(), sequences()),
+        sequence in sequences(),
         longest in [0..1_u64 << 40, 0..1_u64 << 40],
     ) -> RelationshipRecord {
         let [longest_lease, longest_mclt] = longest.map(Duration::from_millis);
         RelationshipRecord {
             relationship, slot, partner, phase, since, proof, epoch, last_normal, must_hear_partner, lost,
-            was_partner_down, served, embargo, promoted_automatically, paused_until, taken_up_to,
-            sequence, longest_lease, longest_mclt,
+            was_partner_down, served, embargo, promoted_automatically, paused_until, sequence, longest_lease, longest_mclt,
         }
     }
 }
