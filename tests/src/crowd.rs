@@ -71,6 +71,9 @@ pub struct Outcome {
     pub lost: Vec<String>,
     /// Messages that had to be said again.
     pub repeated: u64,
+    /// Those among them that were to renew a lease. Nothing that a renewal needs is the partner's to give, so it is answered
+    /// however busy that is.
+    pub repeated_renewals: u64,
     /// NAKs that followed an OFFER: the client has nothing yet and starts again.
     pub refused: u64,
     /// Renewals that were answered with a NAK, by client.
@@ -269,6 +272,7 @@ impl Relay {
             exchange.again_at = now + self.load.repeat_after;
             self.timers.push_back((exchange.again_at, xid));
             self.outcome.repeated += 1;
+            self.outcome.repeated_renewals += u64::from(exchange.said.ciaddr() != Ipv4Addr::UNSPECIFIED);
             let said = exchange.said.clone();
             self.send(&said);
         }

@@ -26,6 +26,14 @@ pub fn binary() -> &'static Path {
         if !cfg!(debug_assertions) {
             build.arg("--release");
         }
+        // What cargo says of this package to its test is another thing to a build: a dependency whose build asks for it
+        // would be built again, with all that stand on it, and once more by the next `cargo test`.
+        for (name, _) in std::env::vars_os() {
+            let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"];
+            if name.to_str().is_some_and(|name| told.iter().any(|told| name.starts_with(told))) {
+                build.env_remove(&name);
+            }
+        }
         let output = build.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         // A test lies in PROFILE/deps, the binaries in PROFILE.
@@ -70,6 +78,12 @@ impl Site {
         self.folder.join(format!("{}.log", self.name))
     }
 
+    /// Lines of the log that have all of these.
+    pub fn lines_with(&self, parts: &[&str]) -> Vec<String> {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        log.lines().filter(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned).collect()
+    }
+
     /// How often events of this kind happened, in all the lives of the node, by its log.
     pub fn count(&self, code: &str) -> usize {
         let code = format!("code=\"{code}\"");
@@ -78,8 +92,13 @@ impl Site {
 
     /// `standfast serve`, ready to start. It writes into the node's log, after what is there.
     pub fn command(&self, namespace: &Namespace, new_cluster: bool) -> Command {
+        self.command_of(binary(), namespace, new_cluster)
+    }
+
+    /// The same of another copy of the binary.
+    fn command_of(&self, program: &Path, namespace: &Namespace, new_cluster: bool) -> Command {
         let log = File::options().create(true).append(true).open(self.log()).expect("open the log of a node");
-        let mut command = namespace.command(binary());
+        let mut command = namespace.command(program);
         command.args(["serve", "--node", &self.name]);
         command.arg("--config").arg(self.folder.join("cluster.toml"));
         command.arg("--data-dir").arg(self.data_dir());
@@ -121,10 +140,41 @@ impl Daemon {
         Self { site, child }
     }
 
+    /// Starts it again from another copy of the binary, as after an upgrade.
+    pub fn start_copy(site: Site, namespace: &Namespace, program: &Path) -> Self {
+        let child = site.command_of(program, namespace, false).spawn().expect("start a node");
+        Self { site, child }
+    }
+
+    /// Starts a new cluster's node from a copy of the binary, through a program that confines it and becomes it.
+    pub fn start_through(program: &str, arguments: &[&str], site: Site, namespace: &Namespace, binary: &Path) -> Self {
+        let inner = site.command_of(binary, namespace, true);
+        let log = File::options().append(true).open(site.log()).expect("open the log of a node");
+        let mut command = namespace.command(program);
+        // What follows `ip netns exec NAME`.
+        command.args(arguments).arg("--").args(inner.get_args().skip(3));
+        command.stdout(log.try_clone().expect("share the log")).stderr(log);
+        let child = command.spawn().expect("start a node");
+        Self { site, child }
+    }
+
+    /// SIGTERM, and waits until the process has left.
+    pub fn leave(mut self) -> Site {
+        self.signal(Signal::SIGTERM);
+        let status = self.child.wait().expect("a node that is stopped ends");
+        assert!(status.success(), "{} left with {status}", self.site.name);
+        self.site.clone()
+    }
+
     /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).expect("a process id fits");
         kill(Pid::from_raw(pid), signal).expect("signal a node");
+    }
+
+    /// Descriptors that it has open.
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
     }
 
     /// SIGKILL, and waits until the process is gone.

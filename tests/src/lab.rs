@@ -7,7 +7,7 @@
 mod namespace;
 mod privilege;
 
-pub use namespace::Namespace;
+pub use namespace::{Door, Namespace};
 pub use privilege::{enter, need_programs};
 
 use crate::frame::Mac;

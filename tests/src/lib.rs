@@ -25,6 +25,8 @@ pub mod frame;
 pub mod honesty;
 pub mod judge;
 pub mod lab;
+pub mod machine;
+pub mod puppet;
 pub mod store;
 pub mod wait;
 

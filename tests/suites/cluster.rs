@@ -5,6 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it as the test itself does")]
 
+#[path = "cluster/bad_peers.rs"]
+mod bad_peers;
+#[path = "cluster/container.rs"]
+mod container;
 #[path = "cluster/copy.rs"]
 mod copy;
 #[path = "cluster/cut_link.rs"]
@@ -31,9 +35,17 @@ mod pair;
 mod perfdhcp;
 #[path = "cluster/real_clients.rs"]
 mod real_clients;
+#[path = "cluster/siege.rs"]
+mod siege;
 #[path = "cluster/silence.rs"]
 mod silence;
+#[path = "cluster/start_page.rs"]
+mod start_page;
 #[path = "cluster/starts.rs"]
 mod starts;
+#[path = "cluster/strangers.rs"]
+mod strangers;
 #[path = "cluster/switchover.rs"]
 mod switchover;
+#[path = "cluster/upgrade.rs"]
+mod upgrade;

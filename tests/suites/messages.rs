@@ -3,12 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it as the test itself does")]
 
+#[path = "messages/all.rs"]
+mod all;
 #[path = "messages/file.rs"]
 mod file;
 #[path = "messages/machine.rs"]
 mod machine;
+#[path = "messages/running.rs"]
+mod running;
 #[path = "messages/store.rs"]
 mod store;
+#[path = "messages/table.rs"]
+mod table;
 
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a page that cannot be taken apart fails the test")]
 
+#[path = "reference/containers.rs"]
+mod containers;
 #[path = "reference/monitoring.rs"]
 mod monitoring;
 #[path = "reference/observing.rs"]

@@ -12,6 +12,7 @@ pub mod handle;
 mod kernel;
 mod load;
 pub mod metrics;
+mod notices;
 pub mod peers;
 pub mod port;
 pub mod store;

@@ -4,6 +4,7 @@
 //! second however often somebody asks. Everything else is done here, on other threads.
 
 mod http;
+mod places;
 mod table;
 
 pub use http::HttpError;

@@ -5,6 +5,11 @@
 //! bounded time. The addresses of the cluster's nodes have places of their own, so that a flood from elsewhere does not
 //! keep a peer out.
 
+mod refusals;
+
+pub(crate) use refusals::why;
+
+use refusals::Refusals;
 use standfast_rpc::tls::{Identity, ReloadableTls, identity_of};
 use std::collections::BTreeMap;
 use std::io;
@@ -43,8 +48,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Who is at the other end of a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Caller {
-    /// Somebody with a certificate of the cluster.
-    Certificate(Arc<Identity>),
+    /// Somebody with a certificate of the cluster, and where they connect from.
+    Certificate(Arc<Identity>, SocketAddr),
     /// Somebody on this machine who may open the admin socket: which user, if the system says.
     Local(Option<u32>),
 }
@@ -61,7 +66,11 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
     let nodes: Vec<IpAddr> = nodes.into_iter().collect();
-    let gate = Gate { connections: Pool::new(&CONNECTIONS, &nodes), handshakes: Pool::new(&HANDSHAKES, &nodes) };
+    let gate = Gate {
+        connections: Pool::new(&CONNECTIONS, &nodes),
+        handshakes: Pool::new(&HANDSHAKES, &nodes),
+        refusals: Arc::new(Refusals::new(&nodes)),
+    };
     let (ready, incoming) = mpsc::channel(1);
     let accepting = accept(listener, tls, gate, ready);
     let serving = server().add_routes(routes).serve_with_incoming_shutdown(ReceiverStream::new(incoming), shutdown);
@@ -95,37 +104,41 @@ async fn accept(listener: TcpListener, tls: Arc<ReloadableTls>, gate: Gate, read
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::debug!(%error, "cannot accept a connection");
+                gate.refusals.nobody(&error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         let Some((connection, handshake)) = gate.enter(from.ip()) else {
-            tracing::debug!(%from, "too many connections; this one is closed");
+            gate.refusals.too_many(from);
             continue;
         };
         let acceptor = TlsAcceptor::from(tls.current().server_config());
-        let ready = ready.clone();
+        let (ready, refusals) = (ready.clone(), Arc::clone(&gate.refusals));
         tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_DEADLINE, shake_hands(acceptor, stream)).await {
+            match tokio::time::timeout(HANDSHAKE_DEADLINE, shake_hands(acceptor, stream, from)).await {
                 Ok(Ok((stream, caller))) => {
                     drop(handshake);
                     let _ = ready.send(Ok(Connection { stream, caller, _place: Some(connection) })).await;
                 }
-                Ok(Err(error)) => tracing::debug!(%from, %error, "a connection was refused"),
-                Err(_) => tracing::debug!(%from, "a connection was refused: its handshake took too long"),
+                Ok(Err(error)) => refusals.handshake(from, &error),
+                Err(_) => refusals.too_slow(from),
             }
         });
     }
 }
 
-async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Caller)> {
+async fn shake_hands(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    from: SocketAddr,
+) -> io::Result<(TlsStream<TcpStream>, Caller)> {
     tune(&stream)?;
     let stream = acceptor.accept(stream).await?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let certificate = certificate.ok_or_else(|| io::Error::other("it shows no certificate"))?;
     let identity = identity_of(certificate).map_err(io::Error::other)?;
-    Ok((stream, Caller::Certificate(Arc::new(identity))))
+    Ok((stream, Caller::Certificate(Arc::new(identity), from)))
 }
 
 /// How many places there are.
@@ -137,6 +150,7 @@ struct Places {
 struct Gate {
     connections: Pool,
     handshakes: Pool,
+    refusals: Arc<Refusals>,
 }
 
 impl Gate {
@@ -203,29 +217,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
-}
-
-/// Listens on `address`.
-///
-/// # Errors
-/// Names the address and what to do.
-pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
-}
-
-/// A port that cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} for peers and operators: {source}. {}", hint(source))]
-pub struct ListenError {
-    address: SocketAddr,
-    source: io::Error,
-}
-
-fn hint(error: &io::Error) -> &'static str {
-    if error.kind() == io::ErrorKind::AddrInUse {
-        return "Another process has it, perhaps another `standfast serve` of this node";
-    }
-    "Is `rpc` of this node in the cluster file an address of this machine?"
 }
 
 #[cfg(test)]

@@ -47,15 +47,12 @@ impl Namespace {
 
     /// Does something in here, on a thread of its own; sockets opened there stay in here.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let path = format!("/run/netns/{}", self.name);
-        thread::scope(|scope| {
-            let worker = scope.spawn(move || {
-                let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-                setns(file, CloneFlags::CLONE_NEWNET).expect("enter a network namespace");
-                work()
-            });
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        self.door().inside(work)
+    }
+
+    /// A way in that can be handed on. It leads nowhere once the namespace has gone.
+    pub fn door(&self) -> Door {
+        Door(format!("/run/netns/{}", self.name))
     }
 
     /// A cable from `link` in here to `port` in the other namespace, up at both ends.
@@ -67,6 +64,24 @@ impl Namespace {
         self.ip(&arguments);
         self.ip(&["link", "set", link, "up"]);
         other.ip(&["link", "set", port, "up"]);
+    }
+}
+
+/// A way into a namespace.
+#[derive(Clone, Debug)]
+pub struct Door(String);
+
+impl Door {
+    /// As [`Namespace::inside`].
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let worker = scope.spawn(move || {
+                let file = File::open(&self.0).unwrap_or_else(|error| panic!("{}: {error}", self.0));
+                setns(file, CloneFlags::CLONE_NEWNET).expect("enter a network namespace");
+                work()
+            });
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 }
 

@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// A node that is killed when the value goes.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Running {
-    fn start(node: &str, folder: &Path) -> Self {
+    pub(crate) fn start(node: &str, folder: &Path) -> Self {
         let mut command = Command::new(binary());
         command.args(serve(node)).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().unwrap())
@@ -26,7 +26,7 @@ impl Drop for Running {
     }
 }
 
-fn site() -> TempDir {
+pub(crate) fn site() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     write_cluster(folder.path(), &loopback_cluster());
     issue_certificates(folder.path(), "lab", &["dhcp-a", "dhcp-b"]);

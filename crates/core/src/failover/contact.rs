@@ -32,8 +32,13 @@ impl Relationship {
             wants_everything: self.lost || self.table.has_unreadable(),
             restarted: self.restarted,
             served: self.served,
-            new: !self.lost && self.last_normal.is_none() && self.table.is_empty(),
+            new: self.is_new(),
         }
+    }
+
+    /// Whether nobody was ever promised anything here, by word of an operator or of the partner.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.lost && self.last_normal.is_none() && self.table.is_empty()
     }
 
     /// The partner said hello: from here on records flow.

@@ -164,6 +164,9 @@ impl Relationship {
             };
             let bounded = !self.partner_hello.restarted || !holds(Rule::EmbargoOfBoth);
             self.embargo = Some(if bounded { known() } else { unknown });
+        } else if self.is_new() {
+            // The partner has no more than an empty store either: what it said of it was before it heard the news.
+            return;
         } else if self.partner_hello.lost && self.restarted && holds(Rule::EmbargoOfBoth) {
             self.embargo = Some(unknown);
         } else {

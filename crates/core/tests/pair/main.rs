@@ -220,16 +220,19 @@ fn a_node_that_lost_its_store_and_is_active_again_draws_on_its_partner() {
 
 #[test]
 fn two_empty_stores_serve_nobody_until_the_cluster_is_declared_new() {
-    let mut pair = Pair::unstarted();
-    pair.start(0, false);
-    pair.start(1, false);
-    pair.connect();
-    pair.run(30 * SECOND);
-    assert_eq!(pair.active(), [0; 0]);
-    pair.command(1, Command::Init);
-    pair.run(SECOND);
-    assert_eq!([pair.phase(0), pair.phase(1)], ["normal", "normal"]);
-    assert!(pair.acquire(1).is_some());
+    for declared_at in [0, 1] {
+        let mut pair = Pair::unstarted();
+        pair.start(0, false);
+        pair.start(1, false);
+        pair.connect();
+        pair.run(30 * SECOND);
+        assert_eq!(pair.active(), [0; 0]);
+        pair.command(declared_at, Command::Init);
+        pair.run(SECOND);
+        assert_eq!([pair.phase(0), pair.phase(1)], ["normal", "normal"]);
+        assert!([0, 1].iter().all(|&host| pair.status(host).embargo.is_none()), "nothing was ever promised");
+        assert!((1..=8).all(|client| pair.acquire(client).is_some()), "the whole pool is usable");
+    }
 }
 
 #[test]

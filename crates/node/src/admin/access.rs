@@ -33,7 +33,7 @@ impl Who {
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.caller {
-            Caller::Certificate(identity) => f.write_str(&identity.name),
+            Caller::Certificate(identity, _) => f.write_str(&identity.name),
             Caller::Local(Some(user)) => write!(f, "user {user} at the admin socket"),
             Caller::Local(None) => f.write_str("someone at the admin socket"),
         }?;
@@ -43,7 +43,7 @@ impl fmt::Display for Who {
 
 /// Lets operators and viewers look.
 pub(super) fn may_look<T>(request: &Request<T>) -> Result<(), Status> {
-    let Caller::Certificate(identity) = caller(request)? else { return Ok(()) };
+    let Caller::Certificate(identity, _) = caller(request)? else { return Ok(()) };
     match identity.role {
         Role::Operator | Role::Viewer => Ok(()),
         Role::Peer => {
@@ -58,7 +58,7 @@ pub(super) fn may_look<T>(request: &Request<T>) -> Result<(), Status> {
 /// Lets operators change things.
 pub(super) fn may_change<T>(request: &Request<T>) -> Result<Who, Status> {
     let caller = caller(request)?;
-    if let Caller::Certificate(identity) = &caller
+    if let Caller::Certificate(identity, _) = &caller
         && identity.role != Role::Operator
     {
         let (name, role) = (&identity.name, identity.role);
@@ -94,7 +94,7 @@ mod tests {
     fn with(role: Role) -> Request<()> {
         let (name, cluster) = ("alice".to_owned(), "hq".to_owned());
         let identity = Identity { name, role, cluster, not_after: Wall(0) };
-        request(Some(Caller::Certificate(Arc::new(identity))))
+        request(Some(Caller::Certificate(Arc::new(identity), ([127, 0, 0, 1], 1).into())))
     }
 
     #[test]

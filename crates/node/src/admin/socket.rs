@@ -20,7 +20,7 @@ pub enum SocketError {
     #[error("{} is in the way of the admin socket; it is not a socket: move it away", .0.display())]
     InTheWay(PathBuf),
     /// The operating system refused.
-    #[error("cannot make the admin socket {}: {source}", .path.display())]
+    #[error("cannot make the admin socket {}: {source}; see that this user may write there and that the path is shorter than 108 bytes", .path.display())]
     Io {
         /// Where.
         path: PathBuf,

@@ -1,5 +1,6 @@
 //! The HTTP side: two pages, for whoever may reach the address that the cluster file names.
 
+use super::places::Places;
 use super::{Readings, encode};
 use axum::Router;
 use axum::extract::State;
@@ -36,7 +37,7 @@ pub(crate) async fn open(address: SocketAddr) -> Result<TcpListener, HttpError> 
 /// Serves both pages for as long as the process lives.
 pub(crate) async fn serve(listener: TcpListener, readings: Arc<Readings>) {
     let pages = Router::new().route("/metrics", get(metrics)).route("/health", get(health)).with_state(readings);
-    if let Err(error) = axum::serve(listener, pages).await {
+    if let Err(error) = axum::serve(Places::at(listener), pages).await {
         tracing::error!(%error, "metrics are no longer served");
     }
 }

@@ -11,7 +11,10 @@ use tonic::Status;
 pub(super) fn check_caller(settings: &PeerSettings, identity: &Identity, open: &Open) -> Result<(), Status> {
     if identity.role != Role::Peer {
         let role = identity.role;
-        return Err(Status::permission_denied(format!("certificate `{}` has role {role}, not peer", identity.name)));
+        return Err(Status::permission_denied(format!(
+            "certificate `{name}` has role {role}, not peer: issue one with `standfast tls issue --node NAME`",
+            name = identity.name
+        )));
     }
     check_open(settings, &NodeName::from(identity.name.as_str()), open)?;
     if settings.dials(&open.node) {
@@ -40,25 +43,33 @@ fn check_open(settings: &PeerSettings, certified: &NodeName, open: &Open) -> Res
     let (ours, theirs) = (Protocol::CURRENT.major, open.protocol.major);
     if ours != theirs {
         return Err(Status::failed_precondition(format!(
-            "you speak major version {theirs} of the protocol, we {ours}"
+            "you speak major version {theirs} of the protocol, we {ours}: install a version of the same major on both nodes"
         )));
     }
     if settings.cluster != open.cluster {
         let (ours, theirs) = (&settings.cluster, &open.cluster);
-        return Err(Status::failed_precondition(format!("you are of cluster `{theirs}`, we of `{ours}`")));
+        return Err(Status::failed_precondition(format!(
+            "you are of cluster `{theirs}`, we of `{ours}`: one of us has the cluster file of another cluster"
+        )));
     }
     if *certified != open.node {
         let claimed = &open.node;
         return Err(Status::permission_denied(format!(
-            "you say you are `{claimed}`, your certificate says `{certified}`"
+            "you say you are `{claimed}`, your certificate says `{certified}`: start that node as `{certified}`, or give it \
+             the certificate of `{claimed}`"
         )));
     }
     if settings.node == open.node {
-        return Err(Status::already_exists(format!("two nodes are called `{}`", open.node)));
+        return Err(Status::already_exists(format!(
+            "two nodes are called `{}`: give each its own with --node",
+            open.node
+        )));
     }
     if !settings.peers.contains_key(&open.node) {
         let (us, them) = (&settings.node, &open.node);
-        return Err(Status::permission_denied(format!("`{us}` knows no node `{them}` in its cluster")));
+        return Err(Status::permission_denied(format!(
+            "`{us}` knows no node `{them}` in its cluster: add it with `standfast config apply`"
+        )));
     }
     Ok(())
 }
@@ -79,6 +90,7 @@ mod tests {
         }
     }
 
+    /// What is said of it, without what to do about it.
     fn refusal(role: Role, change: impl Fn(&mut Open)) -> String {
         let name = "dhcp-a".to_owned();
         let identity = Identity { name, role, cluster: "hq".to_owned(), not_after: Wall(0) };
@@ -86,8 +98,14 @@ mod tests {
         change(&mut open);
         match check_caller(&settings("dhcp-b"), &identity, &open) {
             Ok(()) => String::new(),
-            Err(status) => status.message().to_owned(),
+            Err(status) => without_advice(&status),
         }
+    }
+
+    fn without_advice(status: &Status) -> String {
+        let (what, advice) = status.message().split_once(": ").unwrap();
+        assert!(!advice.is_empty());
+        what.to_owned()
     }
 
     #[test]
@@ -113,7 +131,7 @@ mod tests {
     fn our_own_name_and_strangers_are_refused() {
         let refusal = |us: &str, them: &str| {
             let open = settings(them).open(Session(7));
-            check_open(&settings(us), &them.into(), &open).unwrap_err().message().to_owned()
+            without_advice(&check_open(&settings(us), &them.into(), &open).unwrap_err())
         };
         assert_eq!(refusal("dhcp-b", "dhcp-b"), "two nodes are called `dhcp-b`");
         assert_eq!(refusal("dhcp-b", "dhcp-x"), "`dhcp-b` knows no node `dhcp-x` in its cluster");

@@ -3,16 +3,15 @@
 use super::Shared;
 use super::check::check_answer;
 use super::service::OPEN_DEADLINE;
-use super::session::{Half, Kind, first, queue, rest};
-use crate::port::{WINDOW, tune};
+use super::session::{Half, Kind, Process, first, queue, rest};
+use crate::port::{WINDOW, tune, why};
 use hyper_util::rt::TokioIo;
 use rand::Rng as _;
 use rustls::pki_types::ServerName;
-use standfast_core::id::{NodeName, Session};
+use standfast_core::id::{Incarnation, NodeName, Session};
 use standfast_rpc::convert::MAX_FRAME;
 use standfast_rpc::proto::peer_service_client::PeerServiceClient;
 use standfast_rpc::proto::{HeartbeatRequest, ReplicateRequest};
-use standfast_rpc::tls::explain;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,8 +33,8 @@ pub(super) async fn keep_dialing(shared: Arc<Shared>, peer: NodeName) {
     let mut pause = FIRST_PAUSE;
     while let Some(address) = shared.address_of(&peer) {
         match shared.dial(&peer, address).await {
-            Ok((session, [heartbeats, replication])) => {
-                shared.live_session(&peer, session, heartbeats, replication).await;
+            Ok((session, process, halves)) => {
+                shared.live_session(&peer, session, process, halves).await;
                 let address = shared.address_of(&peer).unwrap_or(address);
                 shared.confirm_gone(&peer, address).await;
                 pause = FIRST_PAUSE;
@@ -43,7 +42,9 @@ pub(super) async fn keep_dialing(shared: Arc<Shared>, peer: NodeName) {
             Err(DialError::Connect(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 shared.confirm_gone(&peer, address).await;
             }
-            Err(error) => shared.notices.warn(&peer, format_args!("cannot connect to {address}: {error}")),
+            Err(error) => {
+                shared.notices.warn(peer.clone(), format_args!("cannot connect to `{peer}` at {address}: {error}"));
+            }
         }
         // Between half and all of it, so that two nodes do not keep meeting at a bad moment.
         let jittered = pause.mul_f64(rand::rng().random_range(0.5..1.0));
@@ -56,7 +57,7 @@ pub(super) async fn keep_dialing(shared: Arc<Shared>, peer: NodeName) {
 pub(super) enum DialError {
     #[error("{0}")]
     Connect(io::Error),
-    #[error("{}", tls_error(.0))]
+    #[error("{}", why(.0))]
     Tls(io::Error),
     #[error("{}", .0.message())]
     Refused(Status),
@@ -66,15 +67,13 @@ pub(super) enum DialError {
     TooLate,
 }
 
-/// What to do about it, where that is known.
-fn tls_error(error: &io::Error) -> String {
-    let known = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).and_then(explain);
-    known.map_or_else(|| error.to_string(), |known| format!("{known} ({error})"))
-}
-
 impl Shared {
     /// Opens both streams of a new session.
-    pub(super) async fn dial(&self, peer: &NodeName, address: SocketAddr) -> Result<(Session, [Half; 2]), DialError> {
+    pub(super) async fn dial(
+        &self,
+        peer: &NodeName,
+        address: SocketAddr,
+    ) -> Result<(Session, Process, [Half; 2]), DialError> {
         let session = Session(rand::random());
         let both = async {
             tokio::try_join!(
@@ -82,12 +81,17 @@ impl Shared {
                 self.open_replication(peer, address, session)
             )
         };
-        let (heartbeats, replication) =
+        let ((incarnation, heartbeats), (_, replication)) =
             tokio::time::timeout(OPEN_DEADLINE, both).await.map_err(|_| DialError::TooLate)??;
-        Ok((session, [heartbeats, replication]))
+        Ok((session, Process { incarnation, at: address }, [heartbeats, replication]))
     }
 
-    async fn open_heartbeats(&self, peer: &NodeName, address: SocketAddr, session: Session) -> Result<Half, DialError> {
+    async fn open_heartbeats(
+        &self,
+        peer: &NodeName,
+        address: SocketAddr,
+        session: Session,
+    ) -> Result<(Incarnation, Half), DialError> {
         let (outgoing, messages) = queue(Kind::Heartbeats);
         let opening = HeartbeatRequest::opening(self.settings().open(session));
         let requests = once(opening).chain(ReceiverStream::new(messages).filter_map(HeartbeatRequest::of));
@@ -95,7 +99,7 @@ impl Shared {
         let mut stream = client.heartbeat(requests).await.map_err(DialError::Refused)?.into_inner();
         let open = first(&mut stream).await.map_err(DialError::Refused)?;
         check_answer(&self.settings(), peer, session, &open).map_err(DialError::Refused)?;
-        Ok(Half { outgoing, incoming: rest(stream) })
+        Ok((open.incarnation, Half { outgoing, incoming: rest(stream) }))
     }
 
     async fn open_replication(
@@ -103,7 +107,7 @@ impl Shared {
         peer: &NodeName,
         address: SocketAddr,
         session: Session,
-    ) -> Result<Half, DialError> {
+    ) -> Result<(Incarnation, Half), DialError> {
         let (outgoing, messages) = queue(Kind::Replication);
         let opening = ReplicateRequest::opening(self.settings().open(session));
         let requests = once(opening).chain(ReceiverStream::new(messages).filter_map(ReplicateRequest::of));
@@ -111,7 +115,7 @@ impl Shared {
         let mut stream = client.replicate(requests).await.map_err(DialError::Refused)?.into_inner();
         let open = first(&mut stream).await.map_err(DialError::Refused)?;
         check_answer(&self.settings(), peer, session, &open).map_err(DialError::Refused)?;
-        Ok(Half { outgoing, incoming: rest(stream) })
+        Ok((open.incarnation, Half { outgoing, incoming: rest(stream) }))
     }
 
     /// A connection of its own. TLS has made sure that the other side is `peer`.

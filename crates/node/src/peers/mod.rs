@@ -16,7 +16,6 @@
 mod check;
 mod dial;
 mod gone;
-mod notices;
 mod service;
 mod session;
 
@@ -27,7 +26,7 @@ pub use service::PeerGate;
 
 use crate::clock::Clock;
 use crate::cluster_file::{Cluster, ClusterFile};
-use notices::Notices;
+use crate::notices::Notices;
 use session::Live;
 use standfast_core::configuration::Configuration;
 use standfast_core::id::{Incarnation, NodeName, Revision, Session};
@@ -168,6 +167,7 @@ impl Peers {
             events,
             live: Mutex::default(),
             gone: Mutex::default(),
+            clock,
             notices: Notices::new(clock),
         });
         let peers = Self { shared, runtime: runtime.clone(), dialers: Arc::default() };
@@ -208,7 +208,10 @@ impl Peers {
             Some(_) | None => false,
         };
         if full {
-            self.shared.notices.warn(to, "it does not take what is sent to it; the session ends");
+            let what = format_args!(
+                "`{to}` does not take what is sent to it; the session ends: look at its load and its link"
+            );
+            self.shared.notices.warn(to.clone(), what);
             self.shared.end(to, session);
         }
     }
@@ -251,7 +254,8 @@ struct Shared {
     live: Mutex<BTreeMap<NodeName, Live>>,
     /// Peers that were reported gone and have not been met since.
     gone: Mutex<BTreeSet<NodeName>>,
-    notices: Notices,
+    clock: Clock,
+    notices: Notices<NodeName>,
 }
 
 impl Shared {

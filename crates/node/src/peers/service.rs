@@ -2,14 +2,16 @@
 
 use super::Shared;
 use super::check::check_caller;
-use super::session::{Half, Kind, first, queue, rest};
+use super::session::{Half, Kind, Process, first, queue, rest};
 use crate::port::Caller;
 use standfast_core::id::{NodeName, Session};
 use standfast_core::message::PeerMessage;
 use standfast_rpc::convert::{DecodeError, Frame, MAX_FRAME, Open};
 use standfast_rpc::proto::peer_service_server::{PeerService, PeerServiceServer};
 use standfast_rpc::proto::{HeartbeatRequest, HeartbeatResponse, ReplicateRequest, ReplicateResponse};
+use standfast_rpc::tls::Identity;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +33,7 @@ pub struct PeerGate {
 
 struct Waiting {
     session: Session,
+    process: Process,
     kind: Kind,
     half: Half,
 }
@@ -56,21 +59,31 @@ impl PeerGate {
         Frame: TryFrom<P, Error = DecodeError>,
     {
         let caller = request.extensions().get::<Caller>().cloned();
-        let Some(Caller::Certificate(identity)) = caller else {
+        let Some(Caller::Certificate(identity, from)) = caller else {
             return Err(Status::permission_denied("peers show a certificate"));
         };
         let mut stream = request.into_inner();
-        let too_late = |_| Status::deadline_exceeded("no open message came");
-        let open = tokio::time::timeout(OPEN_DEADLINE, first(&mut stream)).await.map_err(too_late)??;
-        if let Err(status) = check_caller(&self.shared.settings(), &identity, &open) {
-            let name = NodeName::from(identity.name.as_str());
-            self.shared.notices.warn(&name, format_args!("refused: {}", status.message()));
-            return Err(status);
-        }
+        let open = self.check(&mut stream, &identity, from).await.inspect_err(|status| {
+            let (name, said) = (NodeName::from(identity.name.as_str()), status.message());
+            self.shared.notices.warn(name, format_args!("refused `{}` at {from}, and told it: {said}", identity.name));
+        })?;
         let (outgoing, messages) = queue(kind);
         let half = Half { outgoing, incoming: rest(stream) };
-        self.join(&open.node, Waiting { session: open.session, kind, half });
+        let process = Process { incarnation: open.incarnation, at: from };
+        self.join(&open.node, Waiting { session: open.session, process, kind, half });
         Ok((self.shared.settings().open(open.session), messages))
+    }
+
+    /// Who opens a stream, if it may.
+    async fn check<P>(&self, stream: &mut Streaming<P>, identity: &Identity, from: SocketAddr) -> Result<Open, Status>
+    where
+        Frame: TryFrom<P, Error = DecodeError>,
+    {
+        let too_late = |_| Status::deadline_exceeded("no open message came");
+        let open = tokio::time::timeout(OPEN_DEADLINE, first(stream)).await.map_err(too_late)??;
+        check_caller(&self.shared.settings(), identity, &open)?;
+        self.shared.check_process(&open, from)?;
+        Ok(open)
     }
 
     fn join(&self, peer: &NodeName, arrived: Waiting) {
@@ -81,14 +94,14 @@ impl PeerGate {
             waiting.insert(peer.clone(), arrived);
             return;
         };
-        let session = arrived.session;
+        let (session, process) = (arrived.session, arrived.process);
         let (heartbeats, replication) = match arrived.kind {
             Kind::Heartbeats => (arrived.half, other.half),
             Kind::Replication => (other.half, arrived.half),
         };
         let (shared, peer) = (Arc::clone(&self.shared), peer.clone());
         tokio::spawn(async move {
-            shared.live_session(&peer, session, heartbeats, replication).await;
+            shared.live_session(&peer, session, process, [heartbeats, replication]).await;
             if let Some(address) = shared.address_of(&peer) {
                 shared.confirm_gone(&peer, address).await;
             }

@@ -4,11 +4,13 @@ use super::*;
 use crate::port;
 use standfast_core::message::{Heartbeat, PairMessage};
 use standfast_core::time::{Instant, Wall};
-use standfast_rpc::tls::{Authority, Role};
-use std::path::Path;
+use standfast_rpc::tls::{Authority, Role, TlsFiles};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use tonic::service::Routes;
 
 /// Far longer than anything here takes; a test that waits so long has failed.
@@ -130,6 +132,80 @@ async fn a_pair_connects_talks_and_notices_a_death() {
     assert_eq!(b.next().await, PeerEvent::Gone { peer: name_a });
 }
 
+/// What `dhcp-a` has to dial `dhcp-b` with.
+fn dialler(dir: &Path, at_b: SocketAddr) -> (Shared, mpsc::Receiver<PeerEvent>) {
+    let (events, received) = EventQueue::new(64, || {});
+    let shared = Shared {
+        settings: RwLock::new(Arc::new(settings("dhcp-a", "dhcp-b", at_b))),
+        tls: Arc::new(ReloadableTls::load(dir, "dhcp-a").unwrap()),
+        events,
+        live: Mutex::default(),
+        gone: Mutex::default(),
+        clock: Clock::start(),
+        notices: Notices::new(Clock::start()),
+    };
+    (shared, received)
+}
+
+/// What is at the address of a peer, and is not the peer.
+enum Stranger {
+    /// Somebody with the certificate of this name in that folder.
+    Certificate(PathBuf, &'static str),
+    /// A server of something else.
+    Greets,
+    /// Nobody says anything.
+    Mute,
+}
+
+impl Stranger {
+    async fn receive(&self, mut stream: TcpStream) {
+        match self {
+            Self::Certificate(dir, name) => {
+                let files = TlsFiles::load(dir, name).unwrap();
+                // It fails, for the other side does not go on.
+                let _ = TlsAcceptor::from(files.server_config()).accept(stream).await;
+            }
+            Self::Greets => {
+                stream.write_all(b"220 mail.example.net ESMTP\r\n").await.unwrap();
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
+            Self::Mute => {
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_answers_must_be_the_node_that_was_dialled() {
+    let (dir, elsewhere, expired) = (certificates(), certificates(), tempfile::tempdir().unwrap());
+    for file in ["ca.pem", "ca.key"] {
+        std::fs::copy(dir.path().join(file), expired.path().join(file)).unwrap();
+    }
+    Authority::open(expired.path()).unwrap().issue("dhcp-b", Role::Peer, Wall(0)).unwrap();
+    let with = |dir: &tempfile::TempDir, name| Stranger::Certificate(dir.path().to_owned(), name);
+    let rows = [
+        (with(&elsewhere, "dhcp-b"), "issued by another authority: it belongs to another cluster"),
+        (with(&expired, "dhcp-b"), "certificate expired: issue a new one there with `standfast tls issue`"),
+        (with(&dir, "dhcp-a"), "another node answered than the one that was called: the cluster file gives a node"),
+        (Stranger::Greets, "the other side does not speak TLS"),
+        (Stranger::Mute, "no answer within 3 s"),
+    ];
+    for (stranger, said) in rows {
+        let (listener, at_b) = listener().await;
+        let answering = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                stranger.receive(stream).await;
+            }
+        });
+        let (shared, mut events) = dialler(dir.path(), at_b);
+        let refusal = shared.dial(&"dhcp-b".into(), at_b).await.map(|_| ()).unwrap_err();
+        assert!(refusal.to_string().contains(said), "{refusal}");
+        assert!(events.try_recv().is_err());
+        answering.abort();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_cluster_is_refused_with_both_names() {
     let dir = certificates();
@@ -137,18 +213,9 @@ async fn another_cluster_is_refused_with_both_names() {
     let (_, at_a) = listener().await;
     let of_branch = PeerSettings { cluster: "branch".to_owned(), ..settings("dhcp-b", "dhcp-a", at_a) };
     let mut b = Node::start(dir.path(), of_branch, listener_b);
-    let tls = Arc::new(ReloadableTls::load(dir.path(), "dhcp-a").unwrap());
-    let (events, mut events_of_a) = EventQueue::new(64, || {});
-    let shared = Shared {
-        settings: RwLock::new(Arc::new(settings("dhcp-a", "dhcp-b", at_b))),
-        tls,
-        events,
-        live: Mutex::default(),
-        gone: Mutex::default(),
-        notices: Notices::new(Clock::start()),
-    };
+    let (shared, mut events_of_a) = dialler(dir.path(), at_b);
     let refusal = shared.dial(&"dhcp-b".into(), at_b).await.map(|_| ()).unwrap_err();
-    assert_eq!(refusal.to_string(), "you are of cluster `hq`, we of `branch`");
+    assert!(refusal.to_string().starts_with("you are of cluster `hq`, we of `branch`: "), "{refusal}");
     assert!(b.events.try_recv().is_err());
     assert!(events_of_a.try_recv().is_err());
 }

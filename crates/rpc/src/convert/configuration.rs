@@ -1,7 +1,7 @@
 //! Configurations cross as text. What a text says is read by whoever gets it, so here it stays a text.
 
 use super::vocabulary::{counter, name};
-use super::{DecodeError, at_most, decode_all, required};
+use super::{DecodeError, Frame, at_most, decode_all, required};
 use crate::proto::{self, configuration_message};
 use standfast_core::configuration::{Act, Configuration};
 use standfast_core::id::{NodeName, Revision, Sequence};
@@ -128,12 +128,12 @@ pub(super) fn message_to_proto(message: ConfigurationMessage) -> Option<proto::C
 }
 
 /// A message for the core, or one whose text is to be read first.
-pub(super) fn message_from_proto(
-    message: proto::ConfigurationMessage,
-) -> Result<Result<PeerMessage, Unread>, DecodeError> {
+pub(super) fn message_from_proto(message: proto::ConfigurationMessage) -> Result<Frame, DecodeError> {
     use configuration_message::Message as M;
-    let unread = |text: proto::ConfigurationText, role| Ok(Err(Unread { text: text.try_into()?, role }));
-    match required("ConfigurationMessage.message", message.message)? {
+    let unread = |text: proto::ConfigurationText, role| Ok(Frame::Unread(Unread { text: text.try_into()?, role }));
+    let read = |message| Ok(Frame::Message(PeerMessage::Configuration(message)));
+    let Some(message) = message.message else { return Ok(Frame::Unknown) };
+    match message {
         M::Proposal(proposal) => {
             let number = counter("Proposal.number", proposal.number)?;
             unread(required("Proposal.configuration", proposal.configuration)?, Role::Proposal { number })
@@ -143,15 +143,14 @@ pub(super) fn message_from_proto(
             let down =
                 decode_all("ProposalVerdict.down", verdict.down, MAX_NODES, |node| name("ProposalVerdict.down", node))?;
             let number = counter("ProposalVerdict.number", verdict.number)?;
-            let verdict = ConfigurationMessage::Verdict { number, refusal: verdict.refusal, down };
-            Ok(Ok(PeerMessage::Configuration(verdict)))
+            read(ConfigurationMessage::Verdict { number, refusal: verdict.refusal, down })
         }
         M::Older(text) => unread(text, Role::Older),
         M::Revision(offered) => {
             let role = Role::Revision { proposal: offered.proposal };
             unread(required("OfferedRevision.configuration", offered.configuration)?, role)
         }
-        M::Held(revision) => Ok(Ok(PeerMessage::Configuration(ConfigurationMessage::Held(revision.try_into()?)))),
+        M::Held(revision) => read(ConfigurationMessage::Held(revision.try_into()?)),
     }
 }
 

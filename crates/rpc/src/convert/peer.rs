@@ -63,10 +63,13 @@ pub enum Frame {
     Message(PeerMessage),
     /// A later one whose text is to be read first.
     Unread(Unread),
+    /// A later one of a kind that this version does not know. A node of a later minor version may send it, and relies
+    /// on nothing that would come of it.
+    Unknown,
 }
 
 macro_rules! heartbeat_frames {
-    ($($message:ty, $frame:path, $field:literal;)*) => {$(
+    ($($message:ty, $frame:path;)*) => {$(
         impl $message {
             /// The message that opens a stream.
             #[must_use]
@@ -88,9 +91,10 @@ macro_rules! heartbeat_frames {
             type Error = DecodeError;
             fn try_from(message: $message) -> Result<Self, DecodeError> {
                 use $frame as F;
-                Ok(match required($field, message.frame)? {
-                    F::Open(open) => Self::Open(open.try_into()?),
-                    F::Heartbeat(heartbeat) => Self::Message(PeerMessage::Heartbeat(heartbeat.try_into()?)),
+                Ok(match message.frame {
+                    None => Self::Unknown,
+                    Some(F::Open(open)) => Self::Open(open.try_into()?),
+                    Some(F::Heartbeat(heartbeat)) => Self::Message(PeerMessage::Heartbeat(heartbeat.try_into()?)),
                 })
             }
         }
@@ -98,12 +102,12 @@ macro_rules! heartbeat_frames {
 }
 
 heartbeat_frames! {
-    proto::HeartbeatRequest, heartbeat_request::Frame, "HeartbeatRequest.frame";
-    proto::HeartbeatResponse, heartbeat_response::Frame, "HeartbeatResponse.frame";
+    proto::HeartbeatRequest, heartbeat_request::Frame;
+    proto::HeartbeatResponse, heartbeat_response::Frame;
 }
 
 macro_rules! replicate_frames {
-    ($($message:ty, $frame:path, $field:literal;)*) => {$(
+    ($($message:ty, $frame:path;)*) => {$(
         impl $message {
             /// The message that opens a stream.
             #[must_use]
@@ -131,11 +135,12 @@ macro_rules! replicate_frames {
             type Error = DecodeError;
             fn try_from(message: $message) -> Result<Self, DecodeError> {
                 use $frame as F;
-                Ok(match required($field, message.frame)? {
-                    F::Open(open) => Self::Open(open.try_into()?),
-                    F::Hello(hello) => Self::Message(PeerMessage::Hello(hello.try_into()?)),
-                    F::Configuration(message) => message_from_proto(message)?.map_or_else(Self::Unread, Self::Message),
-                    F::Pair(pair) => Self::Message(pair_from_proto(pair)?),
+                Ok(match message.frame {
+                    None => Self::Unknown,
+                    Some(F::Open(open)) => Self::Open(open.try_into()?),
+                    Some(F::Hello(hello)) => Self::Message(PeerMessage::Hello(hello.try_into()?)),
+                    Some(F::Configuration(message)) => message_from_proto(message)?,
+                    Some(F::Pair(pair)) => pair_from_proto(pair)?,
                 })
             }
         }
@@ -143,8 +148,8 @@ macro_rules! replicate_frames {
 }
 
 replicate_frames! {
-    proto::ReplicateRequest, replicate_request::Frame, "ReplicateRequest.frame";
-    proto::ReplicateResponse, replicate_response::Frame, "ReplicateResponse.frame";
+    proto::ReplicateRequest, replicate_request::Frame;
+    proto::ReplicateResponse, replicate_response::Frame;
 }
 
 impl From<Open> for proto::Open {
@@ -350,9 +355,10 @@ fn pair_to_proto(relationship: &RelationshipName, message: PairMessage) -> proto
     proto::PairMessage { relationship: relationship.as_str().to_owned(), message: Some(message) }
 }
 
-fn pair_from_proto(pair: proto::PairMessage) -> Result<PeerMessage, DecodeError> {
+fn pair_from_proto(pair: proto::PairMessage) -> Result<Frame, DecodeError> {
     use pair_message::Message as M;
-    let message = match required("PairMessage.message", pair.message)? {
+    let Some(message) = pair.message else { return Ok(Frame::Unknown) };
+    let message = match message {
         M::Batch(batch) => PairMessage::Batch {
             number: counter("Batch.number", batch.number)?,
             records: decode_all("Batch.records", batch.records, BATCH_RECORDS, LeaseRecord::try_from)?,
@@ -387,7 +393,7 @@ fn pair_from_proto(pair: proto::PairMessage) -> Result<PeerMessage, DecodeError>
         M::CleanLeaveAccepted(proto::CleanLeaveAccepted {}) => PairMessage::CleanLeaveAccepted,
         M::Pause(pause) => PairMessage::Pause(Remaining(pause.remaining_ms)),
     };
-    Ok(PeerMessage::Pair(name("PairMessage.relationship", pair.relationship)?, message))
+    Ok(Frame::Message(PeerMessage::Pair(name("PairMessage.relationship", pair.relationship)?, message)))
 }
 
 impl From<LeaseRecord> for proto::LeaseRecord {

@@ -432,6 +432,32 @@ fn a_refusal_names_the_field() {
     );
 }
 
+/// A field and a kind of message that no version has yet.
+const LATER: [u8; 6] = [0xfa, 0xff, 0x03, 2, 1, 2];
+
+#[test]
+fn what_a_later_version_says_is_skipped() {
+    let frame = |bytes: &[u8]| Frame::try_from(proto::ReplicateRequest::decode(bytes).unwrap());
+    assert_eq!(frame(&LATER), Ok(Frame::Unknown));
+    // Within a message of a relationship (field 3), and of the configuration (field 4).
+    for field in [3, 4] {
+        let length = u8::try_from(LATER.len()).unwrap();
+        assert_eq!(frame(&[&[field << 3 | 2, length][..], &LATER].concat()), Ok(Frame::Unknown));
+    }
+    let beat = Heartbeat {
+        number: 7,
+        echo: None,
+        wall: Wall(1),
+        clock: Instant(2),
+        persisted: Sequence(3),
+        pulses: Vec::new(),
+    };
+    let message = PeerMessage::Heartbeat(beat);
+    let bytes = [proto::HeartbeatRequest::of(message.clone()).unwrap().encode_to_vec(), LATER.to_vec()].concat();
+    let read = proto::HeartbeatRequest::decode(bytes.as_slice()).unwrap();
+    assert_eq!(Frame::try_from(read), Ok(Frame::Message(message)));
+}
+
 #[test]
 fn a_batch_has_an_end() {
     let batch = |length| proto::ReplicateRequest {
