@@ -146,6 +146,8 @@ fn an_older_epoch_is_told_the_newer_one() {
         ..Default::default()
     };
     let hello = proto::Hello { incarnation: 0x5eed, pairs: vec![pair], ..Default::default() };
+    // What it says changes the state of the relationship, as a partner's word does; clients come before and after.
+    siege.let_clients_go();
     let told = siege.runtime.block_on(async {
         session.replication.say(&replication(replicate_request::Frame::Hello(hello)).encode_to_vec());
         loop {
@@ -158,8 +160,8 @@ fn an_older_epoch_is_told_the_newer_one() {
         }
     });
     assert_eq!(told, newer, "the node says which epoch it is");
-    siege.wait_for_progress();
     assert!(siege.target().relationship().unwrap().active);
+    siege.let_clients_come();
     assert!(siege.target().ask(&["status"]).unwrap()["relationships"][0]["epoch"]["number"].as_u64().unwrap() >= newer);
     drop(session);
     siege.restore_partner();

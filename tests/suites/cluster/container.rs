@@ -44,8 +44,9 @@ pools  = ["10.20.0.50-10.20.0.249"]
     fs::copy(binary(), &program).unwrap();
     let site = Site { name: "dhcp-a".to_owned(), folder: folder.path().to_path_buf() };
     fs::create_dir(site.data_dir()).unwrap();
-    let key = folder.path().join("tls/dhcp-a.key");
-    for path in [folder.path(), &site.data_dir(), &key] {
+    let tls = folder.path().join("tls");
+    // As compose.yaml gives the certificates to the user.
+    for path in [folder.path(), &site.data_dir(), &tls, &tls.join("dhcp-a.key")] {
         chown(path, Some(user.parse().unwrap()), Some(group.parse().unwrap())).unwrap();
     }
     let lab = Lab::new(1);

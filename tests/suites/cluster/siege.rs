@@ -56,13 +56,13 @@ impl Siege {
         siege
     }
 
-    fn let_clients_come(&mut self) {
+    pub(crate) fn let_clients_come(&mut self) {
         let first = CLIENTS * u32::try_from(self.served.len() + 1).unwrap();
         self.crowd = Some(Crowd::start(&self.pair.lab.clients[0], renewals(first)));
         self.wait_for_progress();
     }
 
-    fn let_clients_go(&mut self) {
+    pub(crate) fn let_clients_go(&mut self) {
         self.wait_for_progress();
         self.served.extend(self.crowd.take().map(Crowd::finish));
     }

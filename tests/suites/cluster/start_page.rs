@@ -110,6 +110,21 @@ fn wait_for(machine: &Machine, wanted: (&str, bool)) {
     });
 }
 
+/// Parts 2 to 4 of the page: the file and the certificates are made on one machine, and brought to both.
+fn configure([a, b]: &[Machine; 2]) {
+    for part in [2, 3] {
+        for commands in blocks(part) {
+            run(a, &commands);
+        }
+    }
+    run(a, "mkdir -p /root/bring && cp -r cluster.toml tls /root/bring/");
+    a.bring_over("/root/bring", b);
+    run(b, "cp -r /root/bring/* .");
+    let to_the_node = block(4, "install -o root");
+    run(a, &to_the_node);
+    run(b, &to_the_node.replace("dhcp-a", "dhcp-b"));
+}
+
 #[test]
 fn the_page_is_followed_word_for_word() {
     if !enter("start_page::the_page_is_followed_word_for_word", &["dhclient", "udhcpc", "nsenter", "adduser"]) {
@@ -127,20 +142,7 @@ fn the_page_is_followed_word_for_word() {
         Machine::new(&lab.nodes[node].namespace, &scratch)
     });
     machines.iter().for_each(install);
-
-    for part in [2, 3] {
-        for commands in blocks(part) {
-            run(&machines[A], &commands);
-        }
-    }
-    let [a, b] = &machines;
-    run(a, "mkdir -p /root/bring && cp -r cluster.toml tls /root/bring/");
-    a.bring_over("/root/bring", b);
-    run(b, "cp -r /root/bring/* .");
-    let to_the_node = block(4, "install -o root");
-    run(a, &to_the_node);
-    run(b, &to_the_node.replace("dhcp-a", "dhcp-b"));
-
+    configure(&machines);
     assert_eq!(block(5, "systemctl"), "systemctl enable --now standfast\n");
     let serve = block(5, "standfast serve");
     for (node, name) in [(A, "dhcp-a"), (B, "dhcp-b")] {

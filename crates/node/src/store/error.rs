@@ -89,10 +89,11 @@ fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".into(), |pid| format!("process {pid}"))
 }
 
-const ADVICE: [(io::ErrorKind, &str); 4] = [
+const ADVICE: [(io::ErrorKind, &str); 5] = [
     (io::ErrorKind::PermissionDenied, "; the folder must belong to the user that runs the node"),
     (io::ErrorKind::ReadOnlyFilesystem, "; the store needs a file system mounted for writing"),
     (io::ErrorKind::NotFound, "; something removed it while the node was using it"),
+    (io::ErrorKind::AlreadyExists, "; it is a file: name another data folder"),
     (io::ErrorKind::NotADirectory, "; a part of the path is a file: name another data folder"),
 ];
 
