@@ -188,7 +188,7 @@ fn messages_that_are_too_long_end_their_call_alone() {
         loop {
             match timeout(PATIENCE, session.replication.hear()).await.unwrap() {
                 Heard::Message(_) => {}
-                end => return end,
+                end @ (Heard::End(..) | Heard::Broken(_)) => return end,
             }
         }
     });
