@@ -132,7 +132,8 @@ fn a_node_of_a_later_minor_version_is_a_partner_like_any_other() {
         assert_eq!(site.lines_with(&["because of what it sent"]), Vec::<String>::new());
     }
     let added = added.load(Ordering::Relaxed);
-    assert!(added > 100, "{added} messages that nobody knows");
+    // Two streams in two directions, each with an Open and at least one message more, and two or three of each.
+    assert!(added >= 16, "{added} messages with what nobody knows");
     pair.judge();
 }
 
