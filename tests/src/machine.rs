@@ -17,7 +17,7 @@ mkdir "$1/upper" "$1/work" "$1/system"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/system"
 mount -t proc proc "$1/system/proc"
 mount --bind /dev "$1/system/dev"
-mkdir -p "$1/system/root"
+mkdir -p "$1/system/srv"
 echo ready
 read -r end
 "#;
@@ -84,7 +84,7 @@ impl Machine {
         assert!(child.wait().expect("tar ends").success());
     }
 
-    /// Runs commands of a shell, as root of the machine in its home.
+    /// Runs commands of a shell, as root of the machine, in a folder of its own.
     pub fn script(&self, commands: &str) -> Output {
         self.shell(commands).stdin(Stdio::null()).output().expect("nsenter starts")
     }
@@ -107,8 +107,8 @@ impl Machine {
 
     fn shell(&self, commands: &str) -> Command {
         let mut command = self.beside("chroot");
-        command.arg(self.scratch.join("system")).args(["env", "--chdir=/root", "sh", "-ec", commands]);
-        command.env("HOME", "/root");
+        command.arg(self.scratch.join("system")).args(["env", "--chdir=/srv", "sh", "-ec", commands]);
+        command.env("HOME", "/srv");
         command
     }
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const PAGE: &str = include_str!("../../../docs/start.md");
 const MANIFEST: &str = include_str!("../../../crates/cli/Cargo.toml");
 /// Where the commands of the page are typed.
-const HOME: &str = "/root";
+const HOME: &str = "/srv";
 const A: usize = 0;
 const B: usize = 1;
 
@@ -78,7 +78,7 @@ fn lay_out(machine: &Machine) {
             machine.bring(&file, &to, mode);
         }
     }
-    machine.bring(&repository("deploy/debian/postinst"), "/root/postinst", "755");
+    machine.bring(&repository("deploy/debian/postinst"), "/srv/postinst", "755");
     run(machine, "sh ./postinst configure");
 }
 
@@ -117,9 +117,9 @@ fn configure([a, b]: &[Machine; 2]) {
             run(a, &commands);
         }
     }
-    run(a, "mkdir -p /root/bring && cp -r cluster.toml tls /root/bring/");
-    a.bring_over("/root/bring", b);
-    run(b, "cp -r /root/bring/* .");
+    run(a, "mkdir -p /srv/bring && cp -r cluster.toml tls /srv/bring/");
+    a.bring_over("/srv/bring", b);
+    run(b, "cp -r /srv/bring/* .");
     let to_the_node = block(4, "install -o root");
     run(a, &to_the_node);
     run(b, &to_the_node.replace("dhcp-a", "dhcp-b"));
