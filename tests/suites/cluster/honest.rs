@@ -50,11 +50,15 @@ fn status_says_what_the_frames_show() {
     let claims = watcher.finish();
     let untrue = untrue_claims(&claims, &pair.capture.all(), &[(cut, healed)]);
     assert!(untrue.is_empty(), "{untrue:#?}");
-    assert_eq!(pair.leases().len(), outcome.held.len());
+    // A node whose link is dead may have given a lease of which the client never heard.
+    let leases = pair.leases();
+    for (mac, held) in &outcome.held {
+        assert!(leases.iter().any(|it| it.address == held.to_string()), "{mac} holds {held}");
+    }
     for node in [A, B] {
         let status = pair.daemon(node).ask(&["status"]).unwrap();
         let bound: u64 = status["scopes"].as_array().unwrap().iter().filter_map(|it| it["bound"].as_u64()).sum();
-        assert_eq!(bound, outcome.held.len() as u64, "as many as clients were told: {status}");
+        assert_eq!(bound, leases.len() as u64, "as many as are listed: {status}");
     }
     pair.judge();
     say(&format!(
