@@ -165,7 +165,9 @@ fn decide(merging: Merging, mine: &Lease, theirs: &Lease) -> (Case, Merged) {
     }
     let (winner, loser) = if theirs_wins { (theirs, mine) } else { (mine, theirs) };
     let mut kept = winner.clone();
-    if same_client && kept.state == LeaseState::Bound && loser.state == LeaseState::Bound {
+    // A client that found its address in use by word of one node may have it from the other again, and believe in it.
+    let promised = matches!(kept.state, LeaseState::Bound | LeaseState::Declined);
+    if same_client && promised && loser.state == LeaseState::Bound {
         kept.expiry = kept.expiry.max(loser.expiry);
     }
     if same_client {
@@ -245,16 +247,30 @@ mod tests {
         }
     }
 
+    const MERGING: Merging = Merging {
+        now: Instant(0),
+        slot: Slot::Zero,
+        home: true,
+        we_were_partner_down: false,
+        they_were_partner_down: false,
+        learns_times: false,
+    };
+
+    /// Declined at one node of an interrupted pair, given again to the same client by the other one, which had not heard.
+    #[test]
+    fn a_declined_address_stays_away_from_others_for_as_long_as_its_client_may_believe_in_it() {
+        let declined = Lease { state: LeaseState::Declined, version: Version([3, 3]), ..lease(1, 20) };
+        let bound = Lease { version: Version([4, 2]), ..lease(1, 40) };
+        for (mine, theirs) in [(&declined, &bound), (&bound, &declined)] {
+            let (case, merged) = merge(MERGING, mine, theirs);
+            let Merged::Changed(kept) = merged else { panic!("{merged:?}") };
+            assert_eq!((case, kept.state, kept.expiry), (Case::OneClientDeclined, LeaseState::Declined, bound.expiry));
+        }
+    }
+
     #[test]
     fn of_one_version_the_later_times_stay() {
-        let merging = Merging {
-            now: Instant(0),
-            slot: Slot::Zero,
-            home: true,
-            we_were_partner_down: false,
-            they_were_partner_down: false,
-            learns_times: false,
-        };
+        let merging = MERGING;
         let unchanged = (Case::SameVersion, Merged::Unchanged);
         assert_eq!(merge(merging, &lease(1, 60), &lease(1, 61)), unchanged, "the time of its way");
         assert_eq!(merge(merging, &lease(1, 70), &lease(1, 60)), unchanged);
