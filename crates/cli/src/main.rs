@@ -66,6 +66,10 @@ enum Noun {
     /// Say what a node would answer to a client and why, and what it last did
     Explain(explain::Explain),
     /// Look for what is wrong with a node and its surroundings
+    ///
+    /// Each line is ok, warn or fail, with what to do: sockets, capabilities, who was refused at the port of peers in the
+    /// last hour, partners and why one is not reached, foreign servers, clock, certificate, disk, configuration, pools,
+    /// firewall. It ends with 40 if a line says fail.
     Doctor(doctor::Doctor),
     /// List what happened
     Events(events::Events),

@@ -10,6 +10,7 @@ use crate::load;
 use crate::metrics::{self, Commits, HttpError, Readings, Sources};
 use crate::peers::{EventQueue, PeerSettings, Peers, peers_in};
 use crate::port;
+use crate::refused::Refused;
 use crate::store::{Condition, Opened, Report, Store, StoreError, StoreThread};
 use crate::udp::{Inbox, Link, Pinger, Poller, UdpError};
 use standfast_core::configuration::Configuration;
@@ -253,19 +254,25 @@ fn start(
         let desk = Arc::clone(&desk);
         move || desk.attend()
     });
+    let refused = Refused::new(clock);
     let peers = Peers::start(
         peer_settings(&configurations.in_use, &settings.name, incarnation),
         Arc::clone(&tls),
         clock,
         queue,
+        refused.clone(),
         runtime.handle(),
     );
     let (report, reports) = mpsc::channel();
     let store = StoreThread::start(opened.store, clock, report_to(Arc::clone(&desk), report))
         .map_err(os("start the thread of the store"))?;
     let socket = socket_path(&options.data_dir);
-    let house =
-        House { tls: Some(Arc::clone(&tls)), config: options.config.clone(), data_dir: options.data_dir.clone() };
+    let house = House {
+        tls: Some(Arc::clone(&tls)),
+        config: options.config.clone(),
+        data_dir: options.data_dir.clone(),
+        refused: refused.clone(),
+    };
     let open_to_operators = serve_operators(runtime, &socket, &handle, &events, house)?;
     let commits = Commits::default();
     let sources = Sources {
@@ -283,8 +290,8 @@ fn start(
     let shutdown = async {
         let _ = stopped.await;
     };
-    runtime
-        .spawn(say_if_it_fails("the port of peers and operators", port::serve(listener, tls, nodes, routes, shutdown)));
+    let served = port::serve(listener, tls, nodes, refused, routes, shutdown);
+    runtime.spawn(say_if_it_fails("the port of peers and operators", served));
     leave_on_signal(runtime, handle.clone())?;
     renew_certificates(runtime, renewable, events.clone())?;
     let serving = Serving {

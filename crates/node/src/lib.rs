@@ -15,5 +15,6 @@ pub mod metrics;
 mod notices;
 pub mod peers;
 pub mod port;
+pub mod refused;
 pub mod store;
 pub mod udp;

@@ -7,8 +7,9 @@
 
 mod refusals;
 
-pub(crate) use refusals::why;
+pub(crate) use refusals::{in_short, why};
 
+use crate::refused::Refused;
 use refusals::Refusals;
 use standfast_rpc::tls::{Identity, ReloadableTls, identity_of};
 use std::collections::BTreeMap;
@@ -54,7 +55,7 @@ pub enum Caller {
     Local(Option<u32>),
 }
 
-/// Serves `routes` to everyone with a certificate of the cluster until `shutdown`.
+/// Serves `routes` to everyone with a certificate of the cluster until `shutdown`; who is refused is remembered.
 ///
 /// # Errors
 /// tonic's server failed as a whole; one connection that fails ends alone.
@@ -62,6 +63,7 @@ pub async fn serve(
     listener: TcpListener,
     tls: Arc<ReloadableTls>,
     nodes: impl IntoIterator<Item = IpAddr>,
+    refused: Refused,
     routes: Routes,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
@@ -69,7 +71,7 @@ pub async fn serve(
     let gate = Gate {
         connections: Pool::new(&CONNECTIONS, &nodes),
         handshakes: Pool::new(&HANDSHAKES, &nodes),
-        refusals: Arc::new(Refusals::new(&nodes)),
+        refusals: Arc::new(Refusals::new(&nodes, refused)),
     };
     let (ready, incoming) = mpsc::channel(1);
     let accepting = accept(listener, tls, gate, ready);

@@ -68,6 +68,11 @@ impl Siege {
     }
 }
 
+/// What `doctor` found of this name.
+fn checks_of<'a>(checks: &'a serde_json::Value, name: &str) -> Vec<&'a serde_json::Value> {
+    checks.as_array().unwrap().iter().filter(|check| check["name"] == name).collect()
+}
+
 #[test]
 fn who_is_not_who_they_say_is_refused_with_both_values() {
     if !enter("bad_peers::who_is_not_who_they_say_is_refused_with_both_values", &[]) {
@@ -124,6 +129,11 @@ fn who_is_not_who_they_say_is_refused_with_both_values() {
         let from = STRANGER.to_string();
         siege.wait_for_line(&[&["WARN", &format!("refused `{name}`"), &from], said].concat());
     }
+    let checks = siege.target().ask(&["doctor"]).unwrap();
+    let [refused] = checks_of(&checks, "refused")[..] else { panic!("{checks}") };
+    assert!(refused["what"].as_str().unwrap().starts_with(&format!("alice at {STRANGER}:")), "{refused}");
+    assert!(refused["what"].as_str().unwrap().ends_with("certificate `alice` has role viewer, not peer"), "{refused}");
+    assert!(refused["todo"].as_str().unwrap().contains("standfast tls issue --node"), "{refused}");
     siege.end("seven who are not who they say");
 }
 

@@ -125,6 +125,11 @@ fn certificates_that_are_not_right_are_refused() {
             assert!(refused.is_err(), "{said}");
         });
         siege.wait_for_line(&["WARN", &STRANGER.to_string(), said]);
+        let checks = siege.target().ask(&["doctor"]).unwrap();
+        let refused = checks.as_array().unwrap().iter().find(|check| check["name"] == "refused").unwrap();
+        let (what, todo) = (refused["what"].as_str().unwrap(), refused["todo"].as_str().unwrap());
+        assert!(what.starts_with(&format!("somebody at {STRANGER}:")), "{what}");
+        assert!(format!("{what}: {todo}").contains(said), "{refused}");
     }
     siege.end("certificates that are not right");
 }

@@ -2,6 +2,7 @@
 
 use crate::cluster_file::ClusterFile;
 use crate::kernel;
+use crate::refused::{Case, Refused};
 use crate::store;
 use standfast_core::configuration::Configuration;
 use standfast_core::input::Link;
@@ -35,6 +36,8 @@ pub struct House {
     pub config: PathBuf,
     /// Where its store is.
     pub data_dir: PathBuf,
+    /// Who could not connect.
+    pub refused: Refused,
 }
 
 /// What the core says, to be judged on another thread.
@@ -63,7 +66,8 @@ impl House {
     /// One without certificates and cluster file.
     #[cfg(test)]
     pub(super) fn empty(dir: &Path) -> Self {
-        Self { tls: None, config: dir.join("cluster.toml"), data_dir: dir.to_owned() }
+        let refused = Refused::new(crate::clock::Clock::start());
+        Self { tls: None, config: dir.join("cluster.toml"), data_dir: dir.to_owned(), refused }
     }
 
     /// Looks at everything.
@@ -71,7 +75,8 @@ impl House {
         let mut checks = vec![todo(&facts.status)];
         checks.extend(facts.links.iter().map(link));
         checks.extend(capabilities(&facts.links));
-        checks.extend(facts.status.relationships.iter().map(partner));
+        checks.extend(refusals(&self.refused, &facts.status));
+        checks.extend(facts.status.relationships.iter().map(|relationship| partner(relationship, &self.refused)));
         checks.extend(foreign_servers(facts));
         checks.extend(clocks(facts));
         checks.extend(self.tls.as_ref().map(|tls| certificate(tls.current().identity().not_after, facts.wall)));
@@ -137,13 +142,35 @@ fn capabilities(links: &[Link]) -> Option<Check> {
     })
 }
 
-fn partner(relationship: &RelationshipStatus) -> Check {
+/// Who could not connect to this node. If it may be why a partner is not heard, that goes first.
+fn refusals(refused: &Refused, status: &Status) -> Vec<Check> {
+    let all_heard = status.relationships.iter().all(|relationship| relationship.partner.connected);
+    let checks: Vec<Check> = refused
+        .of_late()
+        .into_iter()
+        .map(|(Case { who, what, todo, .. }, age)| {
+            let found = if all_heard || who.is_stranger() { warn } else { fail };
+            let what = format!("{who} was refused {} s ago: {what}", age.as_secs());
+            found("refused", what, todo.unwrap_or_else(|| "find out what connects from there".to_owned()))
+        })
+        .collect();
+    if checks.is_empty() { vec![ok("refused", "nobody was refused in an hour")] } else { checks }
+}
+
+fn partner(relationship: &RelationshipStatus, refused: &Refused) -> Check {
     let (name, partner) = (&relationship.name, &relationship.partner);
     let node = &partner.node;
     if !partner.connected {
         let age = partner.heartbeat_age.as_secs();
-        let todo = format!("start {node}, or see why its `rpc` address cannot be reached from here");
-        return fail("partner", format!("{name}: {node} was not heard for {age} s"), todo);
+        let what = format!("{name}: {node} was not heard for {age} s");
+        let look = || format!("start {node}, or see why its `rpc` address cannot be reached from here");
+        return match refused.call(node) {
+            Some((call, age)) => {
+                let what = format!("{what}; called in vain {} s ago: {}", age.as_secs(), call.what);
+                fail("partner", what, call.todo.unwrap_or_else(look))
+            }
+            None => fail("partner", what, look()),
+        };
     }
     if partner.lagging {
         let todo = format!("look at the disk and the load of {node}");

@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::cluster_file::ClusterFile;
 use crate::events::EventLog;
 use crate::handle::{Call, NodeHandle};
+use crate::refused::Who;
 use crate::udp::Poller;
 use hyper_util::rt::TokioIo;
 use standfast_core::event::{Code, Event};
@@ -162,7 +163,9 @@ async fn an_operator_has_the_node_explain_itself_and_looks_it_over() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("admin.sock");
     let listener = bind(&path).unwrap();
-    let routes = routes(run_node(), EventLog::default(), House::empty(dir.path()));
+    let house = House::empty(dir.path());
+    let refused = house.refused.clone();
+    let routes = routes(run_node(), EventLog::default(), house);
     tokio::spawn(serve(listener, routes, std::future::pending()));
     let mut operator = AdminServiceClient::new(connect(&path).await);
     let of_address = proto::explain_request::Subject::Address(0x0a14_0032);
@@ -170,9 +173,21 @@ async fn an_operator_has_the_node_explain_itself_and_looks_it_over() {
     let explained = operator.explain(request).await.unwrap().into_inner();
     assert_eq!(explained.explanations[0].would, "silence: the scope is deactivated here (startup)");
     assert!(operator.explain(proto::ExplainRequest::default()).await.is_err());
+    refused.called_in_vain(&"dhcp-b".into(), ([127, 0, 0, 1], 6_768).into(), "no answer within 3 s: see the link");
+    let stranger = Who::Stranger(([10, 0, 0, 99], 4_242).into());
+    refused.refused(stranger, "the other side does not speak TLS");
+    let named = Who::Named("dhcp-b".into(), ([10, 0, 0, 12], 4_242).into());
+    refused.refused(named, "two nodes are called `dhcp-b`: give each its own with --node");
     let checks = operator.diagnose(proto::DiagnoseRequest {}).await.unwrap().into_inner().checks;
-    let partner = checks.iter().find(|check| check.name == "partner").unwrap();
-    assert_eq!(partner.verdict(), proto::Verdict::Fail);
+    let found = |name: &str| -> Vec<_> { checks.iter().filter(|check| check.name == name).collect() };
+    let [partner] = found("partner")[..] else { panic!("{checks:?}") };
+    assert_eq!((partner.verdict(), partner.todo.as_str()), (proto::Verdict::Fail, "see the link"));
+    assert!(partner.what.ends_with("called in vain 0 s ago: no answer within 3 s"), "{}", partner.what);
+    let [node, stranger] = found("refused")[..] else { panic!("{checks:?}") };
+    assert_eq!((node.verdict(), stranger.verdict()), (proto::Verdict::Fail, proto::Verdict::Warn));
+    assert_eq!(node.what, "dhcp-b at 10.0.0.12:4242 was refused 0 s ago: two nodes are called `dhcp-b`");
+    assert_eq!(node.todo, "give each its own with --node");
+    assert_eq!(stranger.todo, "find out what connects from there");
 }
 
 #[tokio::test]

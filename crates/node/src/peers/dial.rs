@@ -4,7 +4,7 @@ use super::Shared;
 use super::check::check_answer;
 use super::service::OPEN_DEADLINE;
 use super::session::{Half, Kind, Process, first, queue, rest};
-use crate::port::{WINDOW, tune, why};
+use crate::port::{WINDOW, in_short, tune, why};
 use hyper_util::rt::TokioIo;
 use rand::Rng as _;
 use rustls::pki_types::ServerName;
@@ -39,11 +39,13 @@ pub(super) async fn keep_dialing(shared: Arc<Shared>, peer: NodeName) {
                 shared.confirm_gone(&peer, address).await;
                 pause = FIRST_PAUSE;
             }
-            Err(DialError::Connect(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                shared.confirm_gone(&peer, address).await;
-            }
             Err(error) => {
-                shared.notices.warn(peer.clone(), format_args!("cannot connect to `{peer}` at {address}: {error}"));
+                shared.refused.called_in_vain(&peer, address, &error.in_short(&peer));
+                if error.is_nobody() {
+                    shared.confirm_gone(&peer, address).await;
+                } else {
+                    shared.notices.warn(peer.clone(), format_args!("cannot connect to `{peer}` at {address}: {error}"));
+                }
             }
         }
         // Between half and all of it, so that two nodes do not keep meeting at a bad moment.
@@ -65,6 +67,25 @@ pub(super) enum DialError {
     Transport(#[from] tonic::transport::Error),
     #[error("no answer within {} s", OPEN_DEADLINE.as_secs())]
     TooLate,
+}
+
+impl DialError {
+    /// Whether the host is there, and nothing listens.
+    fn is_nobody(&self) -> bool {
+        matches!(self, Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
+    /// What is wrong and, behind the last colon, what to do.
+    fn in_short(&self, peer: &NodeName) -> String {
+        match self {
+            Self::Connect(_) if self.is_nobody() => format!("its host is there and nothing listens: start {peer}"),
+            Self::Connect(error) => format!("{error}: see the link between the nodes, and {peer}"),
+            Self::Tls(error) => in_short(error),
+            Self::Refused(status) => format!("{peer} says that {}", status.message()),
+            Self::Transport(error) => format!("{error}: see the log of {peer}"),
+            Self::TooLate => format!("{self}: see the link and the firewalls between the nodes, and {peer}"),
+        }
+    }
 }
 
 impl Shared {

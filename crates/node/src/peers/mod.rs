@@ -27,6 +27,7 @@ pub use service::PeerGate;
 use crate::clock::Clock;
 use crate::cluster_file::{Cluster, ClusterFile};
 use crate::notices::Notices;
+use crate::refused::Refused;
 use session::Live;
 use standfast_core::configuration::Configuration;
 use standfast_core::id::{Incarnation, NodeName, Revision, Session};
@@ -159,6 +160,7 @@ impl Peers {
         tls: Arc<ReloadableTls>,
         clock: Clock,
         events: EventQueue,
+        refused: Refused,
         runtime: &Handle,
     ) -> Self {
         let shared = Arc::new(Shared {
@@ -169,6 +171,7 @@ impl Peers {
             gone: Mutex::default(),
             clock,
             notices: Notices::new(clock),
+            refused,
         });
         let peers = Self { shared, runtime: runtime.clone(), dialers: Arc::default() };
         redial(&peers.shared, &peers.dialers, runtime);
@@ -256,6 +259,7 @@ struct Shared {
     gone: Mutex<BTreeSet<NodeName>>,
     clock: Clock,
     notices: Notices<NodeName>,
+    refused: Refused,
 }
 
 impl Shared {

@@ -4,6 +4,7 @@ use super::Shared;
 use super::check::check_caller;
 use super::session::{Half, Kind, Process, first, queue, rest};
 use crate::port::Caller;
+use crate::refused::Who;
 use standfast_core::id::{NodeName, Session};
 use standfast_core::message::PeerMessage;
 use standfast_rpc::convert::{DecodeError, Frame, MAX_FRAME, Open};
@@ -65,6 +66,7 @@ impl PeerGate {
         let mut stream = request.into_inner();
         let open = self.check(&mut stream, &identity, from).await.inspect_err(|status| {
             let (name, said) = (NodeName::from(identity.name.as_str()), status.message());
+            self.shared.refused.refused(Who::Named(name.clone(), from), said);
             self.shared.notices.warn(name, format_args!("refused `{}` at {from}, and told it: {said}", identity.name));
         })?;
         let (outgoing, messages) = queue(kind);

@@ -169,6 +169,7 @@ impl Shared {
         };
         drop(self.live().insert(peer.clone(), live));
         self.gone().remove(peer);
+        self.refused.met(peer, process.at.ip());
         tracing::info!(%peer, "connected");
         self.events.put(PeerEvent::Up { peer: peer.clone(), session }).await;
         let why = tokio::select! {

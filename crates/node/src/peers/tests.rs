@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Node {
     peers: Peers,
     events: mpsc::Receiver<PeerEvent>,
+    refused: Refused,
     server: JoinHandle<()>,
 }
 
@@ -26,11 +27,14 @@ impl Node {
     fn start(dir: &Path, settings: PeerSettings, listener: TcpListener) -> Self {
         let tls = Arc::new(ReloadableTls::load(dir, settings.node.as_str()).unwrap());
         let (queue, events) = EventQueue::new(64, || {});
-        let peers = Peers::start(settings, Arc::clone(&tls), Clock::start(), queue, &Handle::current());
+        let refused = Refused::new(Clock::start());
+        let peers =
+            Peers::start(settings, Arc::clone(&tls), Clock::start(), queue, refused.clone(), &Handle::current());
         let routes = Routes::new(peers.gate().into_service());
-        let serving = port::serve(listener, tls, [[127, 0, 0, 1].into()], routes, std::future::pending());
+        let serving =
+            port::serve(listener, tls, [[127, 0, 0, 1].into()], refused.clone(), routes, std::future::pending());
         let server = tokio::spawn(async move { serving.await.unwrap() });
-        Self { peers, events, server }
+        Self { peers, events, refused, server }
     }
 
     async fn next(&mut self) -> PeerEvent {
@@ -143,6 +147,7 @@ fn dialler(dir: &Path, at_b: SocketAddr) -> (Shared, mpsc::Receiver<PeerEvent>) 
         gone: Mutex::default(),
         clock: Clock::start(),
         notices: Notices::new(Clock::start()),
+        refused: Refused::new(Clock::start()),
     };
     (shared, received)
 }
@@ -216,6 +221,10 @@ async fn another_cluster_is_refused_with_both_names() {
     let (shared, mut events_of_a) = dialler(dir.path(), at_b);
     let refusal = shared.dial(&"dhcp-b".into(), at_b).await.map(|_| ()).unwrap_err();
     assert!(refusal.to_string().starts_with("you are of cluster `hq`, we of `branch`: "), "{refusal}");
+    let (case, _) = b.refused.of_late().remove(0);
+    assert!(case.who.to_string().starts_with("dhcp-a at 127.0.0.1:"), "{}", case.who);
+    assert_eq!(case.what, "you are of cluster `hq`, we of `branch`");
+    assert_eq!(case.todo.as_deref(), Some("one of us has the cluster file of another cluster"));
     assert!(b.events.try_recv().is_err());
     assert!(events_of_a.try_recv().is_err());
 }
