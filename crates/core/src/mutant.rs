@@ -47,6 +47,8 @@ rules! {
     WaitIncludesGrace = "wait-includes-grace";
     /// A client hears of nothing that is not persisted.
     DurableBeforeVisible = "durable-before-visible";
+    /// A reply that has waited tells what is left of its lease.
+    AnswerAges = "answer-ages";
     /// A deactivated node is silent.
     SilenceGate = "silence-gate";
     /// A version is a pair of counters.

@@ -61,6 +61,8 @@ pub(crate) enum Order {
     Reboot(Option<Ipv4Addr>),
     /// RENEWING, asking for so many seconds.
     Renew { seconds: Option<u32> },
+    /// It heard nothing and says its request once more.
+    RenewAgain,
     /// REBINDING.
     Rebind,
     /// It gives its lease back.
@@ -164,8 +166,10 @@ impl Client {
         self.ask_again(now, random)
     }
 
+    /// It counts its lease from the request that it sent last, whichever is answered.
     fn ask_again(&mut self, now: Time, random: &mut Random) -> Vec<Act> {
         self.tries += 1;
+        self.sent_at = now;
         self.wake_at = now + random.between(SECOND, 3 * SECOND);
         let Some((address, server)) = self.wanted else { return self.discover(now, random) };
         let server = Some(server).filter(|_| self.state == State::Requesting);
@@ -228,7 +232,6 @@ impl Client {
             (State::Selecting, OFFER) => {
                 self.state = State::Requesting;
                 self.tries = 0;
-                self.sent_at = now;
                 self.wanted = Some((heard.address, heard.server));
                 self.ask_again(now, random)
             }
@@ -293,6 +296,10 @@ impl Client {
                 let saying = Saying { kind: REQUEST, ciaddr: Some(held.address), seconds, ..self.saying() };
                 vec![Act::Say(to_server(&held), saying)]
             }
+            (Order::RenewAgain, Some(held)) => {
+                self.sent_at = now;
+                vec![Act::Say(to_server(&held), Saying { kind: REQUEST, ciaddr: Some(held.address), ..self.saying() })]
+            }
             (Order::Rebind, Some(held)) => {
                 self.state = State::Rebinding;
                 self.begin(now);
@@ -315,7 +322,10 @@ impl Client {
                     Saying { kind: DECLINE, requested: Some(held.address), server: Some(held.server), ..self.saying() };
                 vec![Act::GaveBack { address: held.address, declined: true }, Act::Say(To::Everyone, saying)]
             }
-            (Order::Renew { .. } | Order::Rebind | Order::Release | Order::Decline, None) => Vec::new(),
+            (
+                Order::Renew { .. } | Order::RenewAgain | Order::Rebind | Order::Release | Order::Decline,
+                None,
+            ) => Vec::new(),
         }
     }
 

@@ -22,6 +22,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+/// A reply that has waited for longer is not sent: its client has asked again (RFC 2131 section 4.1: after four seconds,
+/// give or take one), or has turned elsewhere.
+const WAITS_AT_MOST: Duration = Duration::from_secs(5);
+
 /// A client and what it wants.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
@@ -221,6 +225,21 @@ impl HeldReplies {
     }
 }
 
+impl Held {
+    /// The reply leaves, with what is left of the lease: a client counts it from the request that it sent last (RFC 2131
+    /// section 4.4.1), which may be a later one than the one that is answered.
+    fn leave(self, address: Ipv4Addr, full: bool, fx: &mut Effects) {
+        let waited = if holds(Rule::AnswerAges) { fx.instant().since(self.pending.received) } else { Duration::ZERO };
+        let waited_seconds = Duration::from_secs((waited + Duration::from_millis(500)).as_secs());
+        let lease = if full { self.full.saturating_sub(waited_seconds) } else { self.bounded.since(fx.instant()) };
+        if waited > WAITS_AT_MOST || lease.is_zero() {
+            drop_reply(self.pending, Silence::Stale, fx);
+        } else {
+            fx.settled.push(Settled::Granted { address, lease, pending: self.pending });
+        }
+    }
+}
+
 impl Relationship {
     /// By what right a client may have an address from this node now.
     pub(crate) fn right_to(&self, address: Ipv4Addr, client: &ClientId, fx: &Effects) -> Result<Right, Refusal> {
@@ -394,8 +413,7 @@ impl Relationship {
         {
             let Some(held) = self.held.take(address) else { return };
             let full = matches!(held.waits_for, WaitsFor::Write { full: true, .. });
-            let lease = if full { held.full } else { held.bounded.since(fx.instant()) };
-            fx.settled.push(Settled::Granted { address, lease, pending: held.pending });
+            held.leave(address, full, fx);
         }
         self.continue_draining(fx);
     }
@@ -407,7 +425,7 @@ impl Relationship {
         if self.held.by_address.get(&address).is_some_and(waits)
             && let Some(held) = self.held.take(address)
         {
-            fx.settled.push(Settled::Granted { address, lease: held.full, pending: held.pending });
+            held.leave(address, true, fx);
         }
     }
 

@@ -29,6 +29,7 @@ pub static SCENARIOS: &[&Scenario] = &[
     &clients::NAK_EVIDENCE,
     &clients::UNHEARD,
     &clients::DURABLE_ACK,
+    &clients::AGED_ACK,
     &clients::SHORTER,
     &alone::PARTNER_DOWN,
     &alone::GREW,

@@ -177,6 +177,14 @@ impl Story {
         self.order(client, Order::Renew { seconds: Some(seconds) });
     }
 
+    /// A client that renews has heard nothing and says so once more; that is lost on its way.
+    pub(crate) fn renews_again_unheard(&mut self, client: usize) {
+        let reach = std::mem::take(&mut self.world.clients[client].reach);
+        self.say(client_name(client), "hears nothing and renews once more, which is lost");
+        self.order(client, Order::RenewAgain);
+        self.world.clients[client].reach = reach;
+    }
+
     /// A client asks everyone to extend its lease.
     pub(crate) fn rebinds(&mut self, client: usize) {
         self.order(client, Order::Rebind);

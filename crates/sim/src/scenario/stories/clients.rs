@@ -216,6 +216,38 @@ pub(super) static DURABLE_ACK: Scenario = Scenario {
     },
 };
 
+pub(super) static AGED_ACK: Scenario = Scenario {
+    name: "an-answer-that-waited",
+    shows: [
+        "A slow disk: the client repeats its request, counts from that, and is answered by the one before.",
+        "Rule: a reply tells what is left of the lease when it leaves; after five seconds it does not leave at all.",
+    ],
+    needs: &[(Rule::AnswerAges, "durable_before_visible")],
+    tell: |story| {
+        story.begin();
+        story.discovers(X);
+        story.wait(1);
+        story.cuts_link();
+        story.wait(2);
+        story.hears(X, &[A]);
+        story.commits_take(A, 3_000);
+        story.renews(X);
+        story.wait(2);
+        story.renews_again_unheard(X);
+        story.wait(2);
+        story.so(story.seconds_left(X) == 55, "x has its address for 55 s more, a second less than a has stored");
+        story.commits_take(A, 6_000);
+        story.renews(X);
+        story.wait(7);
+        story.so(story.seconds_left(X) == 48, "x still has what it had");
+        story.commits_take(A, 5);
+        story.heals_link();
+        story.wait(4);
+        story.keeps(X, address(100));
+        story.ends_in_step();
+    },
+};
+
 pub(super) static SHORTER: Scenario = Scenario {
     name: "shorter-lease-whose-ack-is-lost",
     shows: [
