@@ -226,6 +226,7 @@ fn merging(criterion: &mut Criterion) {
         we_were_partner_down: false,
         they_were_partner_down: false,
         learns_times: false,
+        mine_may_run: false,
     };
     let mine = lease(8);
     let newer = Lease { version: Version([1, 1]), expiry: mine.expiry + HOUR, ..mine.clone() };

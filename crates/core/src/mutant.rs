@@ -99,6 +99,8 @@ rules! {
     LostCountsFromClock = "lost-counts-from-clock";
     /// The state in a heartbeat is for display.
     HeartbeatShows = "heartbeat-shows";
+    /// That two clients were told of an address is reported where it is not certain, too.
+    DoubtIsTold = "doubt-is-told";
     /// What a revision changes is given only where the partner's revision allows it too.
     BothRevisions = "both-revisions";
     /// A reserved address is given away from home only once both agreed it free under the revision that made it so.

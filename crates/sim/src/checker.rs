@@ -138,8 +138,17 @@ pub enum Seen {
         /// Whose.
         address: Ipv4Addr,
     },
-    /// A node reported a conflict, or that a promise of partner-down was broken.
+    /// A node reported that a promise of partner-down was broken.
     Reported,
+    /// A node reported that two clients were told of one address.
+    Conflict {
+        /// Which.
+        address: Ipv4Addr,
+        /// To whom.
+        clients: [usize; 2],
+        /// Whether it says that both leases run, and not only that they may.
+        certain: bool,
+    },
     /// Both nodes are in normal in every relationship, after some other state.
     InStep,
     /// A node uses another revision of the configuration.
@@ -276,6 +285,7 @@ impl Disks {
             | Seen::State { .. }
             | Seen::Sent { .. }
             | Seen::Reported
+            | Seen::Conflict { .. }
             | Seen::InStep
             | Seen::Configured { .. }
             | Seen::End { .. } => {}
@@ -308,6 +318,7 @@ impl Beliefs {
             | Seen::StoreLost { .. }
             | Seen::RecordLost { .. }
             | Seen::Reported
+            | Seen::Conflict { .. }
             | Seen::InStep
             | Seen::Configured { .. }
             | Seen::End { .. } => {}

@@ -322,10 +322,9 @@ impl Client {
                     Saying { kind: DECLINE, requested: Some(held.address), server: Some(held.server), ..self.saying() };
                 vec![Act::GaveBack { address: held.address, declined: true }, Act::Say(To::Everyone, saying)]
             }
-            (
-                Order::Renew { .. } | Order::RenewAgain | Order::Rebind | Order::Release | Order::Decline,
-                None,
-            ) => Vec::new(),
+            (Order::Renew { .. } | Order::RenewAgain | Order::Rebind | Order::Release | Order::Decline, None) => {
+                Vec::new()
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::settings::{NODES, PAIRS, link};
 use crate::wire;
 use standfast_core::configuration::Configuration;
 use standfast_core::failover::state::Phase;
-use standfast_core::id::{Epoch, Incarnation, Slot};
+use standfast_core::id::Incarnation;
 use standfast_core::input::{Identity, Input};
 use standfast_core::lease::record::Lease;
 use standfast_core::node::Node;
@@ -95,7 +95,7 @@ pub(crate) struct Host {
     /// How long a commit takes at the most.
     pub(crate) commit: Time,
     /// The state of each relationship, as last written.
-    pub(crate) pairs: [Option<(Phase, Epoch, Slot)>; 2],
+    pub(crate) pairs: [Option<RelationshipRecord>; 2],
     /// Until when answers may promise by the rights of partner-down.
     pub(crate) alone_until: [Time; 2],
     pub(crate) configuration: Arc<Configuration>,
@@ -115,7 +115,7 @@ impl Host {
             tick_at: None,
             carrier: true,
             commit: 5_000,
-            pairs: [None; 2],
+            pairs: [None, None],
             alone_until: [0; 2],
             configuration,
             used: None,
@@ -140,7 +140,7 @@ impl Host {
     pub(crate) fn start(&mut self, now: Time, incarnation: u64, new_cluster: bool) -> Outputs {
         self.life += 1;
         self.disk.told_full = false;
-        self.pairs = [None; 2];
+        self.pairs = [None, None];
         self.alone_until = [0; 2];
         let mut identity = Identity { node: self.name().into(), incarnation: Incarnation(incarnation), new_cluster };
         identity.new_cluster = self.disk.is_new(&identity);
@@ -176,7 +176,7 @@ impl Host {
     }
 
     pub(crate) fn phase(&self, pair: usize) -> Option<Phase> {
-        self.pairs[pair].map(|(phase, _, _)| phase)
+        self.pairs[pair].as_ref().map(|record| record.phase)
     }
 
     /// What is durable of a relationship.

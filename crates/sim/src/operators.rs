@@ -13,7 +13,7 @@ use crate::hostile::{Attack, Forged};
 use crate::settings::{self, NODES, PAIRS};
 use crate::trouble::Aftermath;
 use crate::world::{Event, Stop, World};
-use standfast_core::configuration::{AddressSet, Configuration};
+use standfast_core::configuration::{AddressSet, Configuration, Reservation};
 use standfast_core::failover::state::{Phase, Proof};
 use standfast_core::input::{Apply, Command, Input};
 use standfast_core::node::Node;
@@ -49,21 +49,18 @@ impl World {
     }
 
     /// A state of a relationship was written: promises of partner-down are true or not, and what they spoilt heals.
-    /// A story says itself what it is about, and nothing in it is forgiven.
+    /// A story says itself what it is about.
     pub(crate) fn weigh_promises(&mut self, host: usize, record: &RelationshipRecord) {
-        if self.transcript.is_story() {
-            return;
-        }
         let promised = match record.proof {
             Some((Proof::Operator | Proof::Timer, _)) => record.phase == Phase::PartnerDown,
             Some((Proof::CleanLeave | Proof::Fenced, _)) | None => false,
         };
-        if promised && self.hosts[1 - host].process.is_some() {
+        if promised && self.hosts[1 - host].process.is_some() && !self.transcript.is_story() {
             self.transcript.count("promise untrue");
             self.judge.excuse(Time::MAX);
         }
         let normal = |pair: usize| self.hosts.iter().all(|host| host.phase(pair) == Some(Phase::Normal));
-        if record.phase == Phase::Normal && (0..PAIRS.len()).all(normal) {
+        if record.phase == Phase::Normal && (0..self.hosts[host].relationships()).all(normal) {
             self.judge.see(self.now, &Seen::InStep);
             self.judge.excuse_at_most(self.now + ALL_OVER);
         }
@@ -158,7 +155,7 @@ impl World {
         let relayed = usize::from(self.clients[client].relay.is_some());
         let scope = &mut changed.scopes[relayed];
         let address = Ipv4Addr::new(10, relayed as u8, 0, 100 + random.below(12) as u8);
-        let free = |held: &standfast_core::configuration::Reservation| held.address != address;
+        let free = |held: &Reservation| held.address != address;
         match random.below(6) {
             0 => scope.pools[0].range.last = Ipv4Addr::new(10, relayed as u8, 0, 102 + random.below(10) as u8),
             1 => scope.pools[0].range.first = Ipv4Addr::new(10, relayed as u8, 0, 100 + random.below(3) as u8),
@@ -204,7 +201,11 @@ impl World {
                     .flat_map(|set| set.ranges())
                     .flat_map(|range| (range.first.to_bits()..=range.last.to_bits()).map(Ipv4Addr::from)),
             );
-            addresses.extend(old.reservations.iter().chain(&new.reservations).map(|kept| kept.address));
+            let only = |these: &[Reservation], those: &[Reservation]| -> Vec<Ipv4Addr> {
+                these.iter().filter(|kept| !those.contains(kept)).map(|kept| kept.address).collect()
+            };
+            addresses.extend(only(&old.reservations, &new.reservations));
+            addresses.extend(only(&new.reservations, &old.reservations));
         }
         self.judge.see(self.now, &Seen::Configured { addresses });
     }

@@ -1,6 +1,7 @@
 //! One run: virtual time, the events in it, and how they reach nodes and clients.
 
 mod lan;
+mod seen;
 
 pub(crate) use lan::LAN_DELAY;
 
@@ -16,16 +17,13 @@ use crate::run::Options;
 use crate::settings::{self, MCLT, NODES, PAIRS, RELAY};
 use crate::transcript::Transcript;
 use crate::trouble::{Aftermath, Troubles};
-use crate::wire::{self, Heard};
+use crate::wire::Heard;
 use lan::Lan;
 use standfast_core::configuration::Configuration;
 use standfast_core::event::Code;
-use standfast_core::failover::state::Phase;
-use standfast_core::id::{Epoch, Session, Slot};
+use standfast_core::id::Session;
 use standfast_core::input::Input;
-use standfast_core::message::{PairMessage, PeerMessage};
-use standfast_core::output::{Outputs, StoredRecord, Write};
-use standfast_core::stored::RelationshipRecord;
+use standfast_core::output::Outputs;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -323,6 +321,10 @@ impl World {
         let new_cluster = self.incarnations <= 2;
         let outputs = self.hosts[host].start(self.now, incarnation, new_cluster);
         self.say(NODES[host], || "starts".into());
+        // The process before may have ended between storing a revision and using it.
+        if let Some(revision) = self.hosts[host].process.as_ref().map(|node| Arc::clone(node.configuration())) {
+            self.configured(host, &revision);
+        }
         self.carry_out(host, outputs, false);
     }
 
@@ -390,8 +392,10 @@ impl World {
             if event.code == Code::StateChanged {
                 self.transcript.count(&event.what);
             }
-            if matches!(event.code, Code::Conflict | Code::PromiseBroken) {
+            if event.code == Code::PromiseBroken {
                 self.judge.see(self.now, &Seen::Reported);
+            } else if event.code == Code::Conflict {
+                self.see_conflicts(host);
             }
             self.tell_event(host, &event);
         }
@@ -472,63 +476,6 @@ impl World {
         }
     }
 
-    /// What a node writes: its states are noted at once, to know by which rules it answers.
-    fn note_writes(&mut self, host: usize, writes: &[Write], from_client: bool) {
-        for write in writes {
-            match &write.record {
-                StoredRecord::Relationship(record) => {
-                    if let Some(pair) = PAIRS.iter().position(|&pair| record.relationship.as_str() == pair) {
-                        if record.phase == Phase::PartnerDown {
-                            self.hosts[host].alone_until[pair] = Time::MAX;
-                        } else if self.hosts[host].phase(pair) == Some(Phase::PartnerDown) {
-                            self.hosts[host].alone_until[pair] = self.now + SECOND;
-                        }
-                        self.note_state(host, pair, record);
-                        self.weigh_promises(host, record);
-                    }
-                }
-                StoredRecord::Lease(name, _) if from_client => {
-                    if let Some(pair) = PAIRS.iter().position(|&pair| name.as_str() == pair) {
-                        self.see_served(host, pair, false);
-                    }
-                }
-                StoredRecord::Lease(..) | StoredRecord::Node(_) | StoredRecord::Configuration(_) => {}
-            }
-        }
-    }
-
-    fn note_state(&mut self, host: usize, pair: usize, record: &RelationshipRecord) {
-        let entered = self.hosts[host].phase(pair) != Some(record.phase);
-        self.hosts[host].pairs[pair] = Some((record.phase, record.epoch, record.slot));
-        if entered {
-            self.transcript.count(&coverage::state(record.phase));
-            if let (Phase::PartnerDown, Some((proof, _))) = (record.phase, record.proof) {
-                self.transcript.count(&coverage::proof(proof));
-            }
-        }
-    }
-
-    /// A node that hands over, or has just lost its partner, takes nothing new before that is durable, and answers what
-    /// it has begun in its own epoch.
-    fn may_finish(&self, host: usize, pair: usize) -> bool {
-        let durable = self.hosts[host].durable_pair(pair).map(|record| (record.phase, record.epoch, record.slot));
-        let serves = |state: Option<(Phase, Epoch, Slot)>| {
-            state.is_some_and(|(phase, epoch, slot)| {
-                epoch.slot == slot
-                    && matches!(phase, Phase::Normal | Phase::CommunicationsInterrupted | Phase::PartnerDown)
-            })
-        };
-        serves(durable) && serves(self.hosts[host].pairs[pair])
-    }
-
-    fn see_served(&mut self, host: usize, relationship: usize, may_finish: bool) {
-        let active = may_finish || self.hosts[host].active()[relationship];
-        if let Some((_, epoch, slot)) = self.hosts[host].pairs[relationship] {
-            let own = epoch.slot == slot;
-            self.judge.see(self.now, &Seen::Served { host, active, epoch, own, relationship });
-        }
-    }
-
     pub(crate) fn begin_commit(&mut self, host: usize) {
         if self.hosts[host].disk.fails_for_space() {
             self.after(1_000, Event::Undo(Undo::After(Aftermath::TellFull(host))));
@@ -551,33 +498,6 @@ impl World {
             self.feed(host, Input::Persisted(sequence));
         }
         self.begin_commit(host);
-    }
-
-    pub(crate) fn see_written(&mut self, host: usize, written: &[Write]) {
-        for write in written {
-            self.see_durable(host, &write.record);
-        }
-        if !written.is_empty() {
-            self.written(host);
-        }
-    }
-
-    pub(crate) fn see_durable(&mut self, host: usize, record: &StoredRecord) {
-        match record {
-            StoredRecord::Lease(_, lease) => {
-                self.tell_durable(host, lease);
-                if let Some(record) = self.hosts[host].record(lease) {
-                    self.hosts[host].disk.durable.seen.insert(record.address, record.clone());
-                    self.judge.see(self.now, &Seen::Durable { host, record });
-                }
-            }
-            StoredRecord::Relationship(record) => {
-                if let Some(relationship) = PAIRS.iter().position(|&pair| record.relationship.as_str() == pair) {
-                    self.judge.see(self.now, &Seen::State { host, relationship, epoch: record.epoch });
-                }
-            }
-            StoredRecord::Node(_) | StoredRecord::Configuration(_) => {}
-        }
     }
 
     // The link between the nodes
@@ -607,28 +527,6 @@ impl World {
         self.see_sent(host, &message.message);
         if let Some((at, message)) = self.network.send(self.now, host, message, &mut self.random) {
             self.at(at, Event::Message(message));
-        }
-    }
-
-    fn see_sent(&mut self, host: usize, message: &PeerMessage) {
-        let PeerMessage::Pair(_, message) = message else { return };
-        let records = match message {
-            PairMessage::Batch { records, .. } | PairMessage::Ack { refused: records, .. } => records.as_slice(),
-            PairMessage::Answer { record: Some(record), .. } => std::slice::from_ref(record),
-            PairMessage::PassDone
-            | PairMessage::Ready(_)
-            | PairMessage::Ask { .. }
-            | PairMessage::Answer { record: None, .. }
-            | PairMessage::Left(_)
-            | PairMessage::HandOver { .. }
-            | PairMessage::TookOver { .. }
-            | PairMessage::RequestHandOver { .. }
-            | PairMessage::CleanLeave
-            | PairMessage::CleanLeaveAccepted
-            | PairMessage::Pause(_) => return,
-        };
-        for record in records.iter().filter(|record| wire::client_of(record.client.as_bytes()).is_some()) {
-            self.judge.see(self.now, &Seen::Sent { host, address: record.address, version: record.version });
         }
     }
 

@@ -139,6 +139,8 @@ pub struct ConflictReport {
     pub kept: crate::lease::record::Lease,
     /// The lease whose client loses the address.
     pub lost: crate::lease::record::Lease,
+    /// Whether both leases ran at once; if not, they may have.
+    pub certain: bool,
     /// When it was found.
     pub when: Wall,
     /// From what it followed.

@@ -131,7 +131,9 @@ impl Relationship {
             we_were_partner_down: self.was_partner_down,
             they_were_partner_down: self.partner_hello.was_partner_down,
             learns_times: fx.is_in_doubt(mine) && !record.in_doubt,
+            mine_may_run: fx.at_latest(mine).is_live(fx.instant()),
         };
+        let certain = !fx.is_in_doubt(mine) && !record.in_doubt;
         // A lease that may be over does not stand in the way of one that surely is not.
         let yields = !record.in_doubt && theirs.is_live(fx.instant()) && theirs.client != mine.client;
         let mine = if yields { Cow::Borrowed(mine) } else { fx.at_latest(mine) };
@@ -140,17 +142,23 @@ impl Relationship {
         match merged {
             Merged::Unchanged | Merged::NotTaken => {}
             Merged::Taken(lease) | Merged::Changed(lease) => self.replace(lease, fx),
-            // One of the two may have been over before the other was given.
-            Merged::Conflict { kept, .. } if record.in_doubt => self.replace(kept, fx),
+            Merged::Conflict { kept, .. } if !certain && !holds(Rule::DoubtIsTold) => self.replace(kept, fx),
             Merged::Conflict { kept, lost } => {
-                let what = format!("{} was given to {} and to {}", kept.address, kept.client, lost.client);
-                let why =
-                    format!("{} keeps it: epoch {} against {}", kept.client, kept.epoch.number, lost.epoch.number);
-                self.event(Code::Conflict, what, why.clone(), fx);
-                self.conflicts.push(ConflictReport { kept: kept.clone(), lost, when: fx.now.wall, why });
+                self.note_conflict(kept.clone(), lost, certain, fx);
                 self.replace(kept, fx);
             }
         }
+    }
+
+    /// Two clients were told of one address. Where a time is not certain they may have had it one after the other: better
+    /// an operator who looks in vain than one who is not told.
+    fn note_conflict(&mut self, kept: Lease, lost: Lease, certain: bool, fx: &mut Effects) {
+        let perhaps = if certain { "" } else { ", perhaps one after the other: how long a node was away is not known" };
+        let what = format!("{} was given to {} and to {}", kept.address, kept.client, lost.client);
+        let epochs = format!("epoch {} against {}", kept.epoch.number, lost.epoch.number);
+        let why = format!("{} keeps it: {epochs}{perhaps}", kept.client);
+        self.event(Code::Conflict, what, why.clone(), fx);
+        self.conflicts.push(ConflictReport { kept, lost, certain, when: fx.now.wall, why });
     }
 
     /// Stores a merged record; answers that waited for the one before it are dropped if their promise is gone.

@@ -31,6 +31,8 @@ pub struct Merging {
     /// Whether the times of this node's record may be wrong, and those of the partner's are not: this node does not know
     /// how long it was away.
     pub learns_times: bool,
+    /// Whether this node's lease may still run although its time says that it is over.
+    pub mine_may_run: bool,
 }
 
 /// What becomes of this node's record.
@@ -42,7 +44,7 @@ pub enum Merged {
     Taken(Lease),
     /// A change of this node's own, at a raised version.
     Changed(Lease),
-    /// As `Changed`, and two clients had been told of the address: the one that loses it.
+    /// As `Changed`, and two clients had been told of the address, whose leases both run, or may: the one that loses it.
     Conflict {
         /// The record that stays.
         kept: Lease,
@@ -175,7 +177,8 @@ fn decide(merging: Merging, mine: &Lease, theirs: &Lease) -> (Case, Merged) {
     }
     let kept = changed(merging, mine, theirs, kept);
     let told = |lease: &Lease| lease.state == LeaseState::Bound;
-    if mine_live && theirs_live && !same_client && told(mine) && told(theirs) {
+    let both_run = (mine_live || merging.mine_may_run) && theirs_live;
+    if both_run && !same_client && told(mine) && told(theirs) {
         return (case, Merged::Conflict { kept, lost: loser.clone() });
     }
     (case, Merged::Changed(kept))
@@ -254,6 +257,7 @@ mod tests {
         we_were_partner_down: false,
         they_were_partner_down: false,
         learns_times: false,
+        mine_may_run: false,
     };
 
     /// Declined at one node of an interrupted pair, given again to the same client by the other one, which had not heard.
@@ -266,6 +270,19 @@ mod tests {
             let Merged::Changed(kept) = merged else { panic!("{merged:?}") };
             assert_eq!((case, kept.state, kept.expiry), (Case::OneClientDeclined, LeaseState::Declined, bound.expiry));
         }
+    }
+
+    #[test]
+    fn two_clients_that_were_told_of_an_address_are_a_conflict_if_both_leases_run_or_may() {
+        let over = Lease { version: Version([4, 2]), ..lease(1, -5) };
+        let given = Lease { version: Version([3, 3]), ..lease(2, 40) };
+        let (case, merged) = merge(MERGING, &over, &given);
+        assert!(matches!(merged, Merged::Changed(_)), "one after the other: {merged:?}");
+        let in_doubt = Merging { mine_may_run: true, ..MERGING };
+        let (in_doubt, merged) = merge(in_doubt, &over, &given);
+        let Merged::Conflict { kept, lost } = merged else { panic!("{merged:?}") };
+        assert_eq!((case, in_doubt), (Case::OneLive, Case::OneLive), "the doubt decides nothing");
+        assert_eq!((kept.client, lost), (given.client, over));
     }
 
     #[test]

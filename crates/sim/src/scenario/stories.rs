@@ -34,6 +34,7 @@ pub static SCENARIOS: &[&Scenario] = &[
     &alone::PARTNER_DOWN,
     &alone::GREW,
     &alone::UNTRUE,
+    &alone::DOUBTFUL_CONFLICT,
     &alone::CLEAN_LEAVE,
     &alone::MUST_HEAR,
     &alone::BOTH_LEAVE,

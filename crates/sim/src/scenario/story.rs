@@ -411,6 +411,11 @@ impl Story {
         self.command(A, "hands over to the deactivated node", command);
     }
 
+    /// What an untrue promise breaks is not what this story is about: only that it is told.
+    pub(crate) fn forgives_the_untrue_promise(&mut self) {
+        self.world.judge.excuse(i64::MAX);
+    }
+
     /// An operator tells a node that its partner is off, as of now.
     pub(crate) fn says_partner_is_off(&mut self, host: usize, despite_evidence: bool) {
         let node = NODES[1 - host];

@@ -74,6 +74,44 @@ pub(super) static UNTRUE: Scenario = Scenario {
     },
 };
 
+pub(super) static DOUBTFUL_CONFLICT: Scenario = Scenario {
+    name: "a-conflict-in-doubt",
+    shows: [
+        "After an untrue promise both nodes lose power. When they meet nobody knows whether x or y had the address last.",
+        "Rule: a conflict is reported where it may be one; better an operator who looks in vain than one who is not told.",
+    ],
+    needs: &[(Rule::DoubtIsTold, "conflicts_are_reported")],
+    tell: |story| {
+        story.pool(100, 100);
+        story.begin();
+        story.hears(X, &[A]);
+        story.discovers(X);
+        story.wait(1);
+        story.keeps(X, address(100));
+        story.cuts_link();
+        story.wait(2);
+        story.says_partner_is_off(B, false);
+        story.forgives_the_untrue_promise();
+        (0..9).for_each(|_| {
+            story.wait(10);
+            story.renews(X);
+        });
+        story.wait(3);
+        story.hears(Y, &[B]);
+        story.discovers(Y);
+        story.wait(1);
+        story.keeps(X, address(100));
+        story.keeps(Y, address(100));
+        story.cuts_power(A);
+        story.cuts_power(B);
+        story.heals_link();
+        story.starts(A);
+        story.starts(B);
+        story.wait(2);
+        story.ends_in_step();
+    },
+};
+
 pub(super) static CLEAN_LEAVE: Scenario = Scenario {
     name: "clean-leave",
     shows: [
