@@ -9,7 +9,6 @@ use clap::Args;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use standfast_rpc::convert::MAX_TEXT;
-use standfast_rpc::proto;
 use standfast_rpc::proto::admin_service_client::AdminServiceClient;
 use standfast_rpc::tls::{Role, TlsFiles};
 use std::error::Error;
@@ -243,20 +242,6 @@ pub(crate) fn failed(status: &tonic::Status) -> Failure {
         | tonic::Code::Unimplemented
         | tonic::Code::Internal
         | tonic::Code::DataLoss => Failure::new(Exit::Failed, message),
-    }
-}
-
-/// What an operator's request comes to: its text is said either way.
-pub(crate) fn concluded(result: Option<proto::CommandResult>) -> Outcome {
-    let result = result.unwrap_or_default();
-    match result.outcome() {
-        proto::Outcome::Done => {
-            crate::output::line(&result.text);
-            Ok(Exit::Done)
-        }
-        proto::Outcome::Refused => Err(Failure::new(Exit::Refused, format!("refused: {}", result.text))),
-        proto::Outcome::Failed => Err(Failure::new(Exit::Failed, format!("failed: {}", result.text))),
-        proto::Outcome::Unspecified => Err(Failure::new(Exit::Failed, "the node did not say what became of it")),
     }
 }
 

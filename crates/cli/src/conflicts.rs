@@ -1,8 +1,9 @@
 //! `standfast conflicts`: addresses that two clients were told of.
 
-use crate::admin::{self, Server};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::admin;
+use crate::exit::{Exit, Outcome};
 use crate::output;
+use crate::question::Question;
 use crate::words;
 use clap::Args;
 use comfy_table::Cell;
@@ -13,11 +14,8 @@ use std::net::Ipv4Addr;
 
 #[derive(Args)]
 pub(crate) struct Conflicts {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 /// A conflict as `--json` prints it: an interface, to which fields are only added.
@@ -35,17 +33,11 @@ struct Conflict {
 impl Conflicts {
     pub(crate) fn run(self) -> Outcome {
         admin::block_on(async {
-            let mut client = self.server.connect().await?;
+            let mut client = self.question.connect().await?;
             let response =
                 client.list_conflicts(proto::ListConflictsRequest {}).await.map_err(|status| admin::failed(&status))?;
             let conflicts: Vec<_> = response.into_inner().conflicts.into_iter().map(Conflict::from).collect();
-            if self.json {
-                output::line(&serde_json::to_string(&conflicts).map_err(|error| Failure::new(Exit::Failed, error))?);
-            } else if conflicts.is_empty() {
-                output::line("No conflicts.");
-            } else {
-                output::line(&text(&conflicts, clock::wall().0));
-            }
+            self.question.answer(&conflicts, || text(&conflicts, clock::wall().0))?;
             Ok(Exit::Done)
         })
     }
@@ -66,6 +58,9 @@ impl From<proto::ConflictView> for Conflict {
 
 /// For people, at `now`, in milliseconds since 1970.
 fn text(conflicts: &[Conflict], now: i64) -> String {
+    if conflicts.is_empty() {
+        return "No conflicts.".to_owned();
+    }
     let rows = conflicts.iter().map(|conflict| {
         let when = words::local(conflict.when_ms, now);
         [&conflict.address.to_string(), &conflict.kept, &conflict.lost, &when, &conflict.why].map(Cell::new).into()
@@ -77,6 +72,7 @@ fn text(conflicts: &[Conflict], now: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::assert_documented;
 
     #[test]
     fn what_to_do_comes_first() {
@@ -88,6 +84,7 @@ mod tests {
             why: "dhcp-a was said to be off, and served".into(),
         });
         let json = serde_json::to_string(&conflict).unwrap();
+        assert_documented("conflicts", &[&conflict]);
         // The time of day depends on where the test runs.
         let when = words::local(conflict.when_ms, conflict.when_ms);
         let text = text(&[conflict], 1_700_000_000_000).replace(&when, "22:13:20");

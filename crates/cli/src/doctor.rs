@@ -5,9 +5,11 @@
 
 mod firewall;
 
-use crate::admin::{self, Server};
+use crate::admin;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output;
+use crate::question::Question;
+use crate::words;
 use clap::Args;
 use comfy_table::{Cell, Color};
 use serde::Serialize;
@@ -15,11 +17,8 @@ use standfast_rpc::proto;
 
 #[derive(Args)]
 pub(crate) struct Doctor {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 /// A line, as `--json` prints it: an interface, to which fields are only added.
@@ -37,24 +36,25 @@ impl Doctor {
         admin::block_on(async {
             let mut lines = match self.ask().await {
                 Ok(checks) => checks.into_iter().map(Line::from).collect(),
-                Err(failure) => vec![Line::fail("node", failure.to_string(), "see above; the rest needs the node")],
+                Err(failure) => {
+                    vec![Line::fail(NODE, failure.to_string(), "mend that, and ask again: the rest needs the node")]
+                }
             };
             lines.extend(firewall::look());
-            if self.json {
-                output::line(&serde_json::to_string(&lines).map_err(|error| Failure::new(Exit::Failed, error))?);
-            } else {
-                output::line(&text(&lines));
-            }
+            self.question.answer(&lines, || text(&lines))?;
             Ok(if lines.iter().any(|line| line.verdict == FAIL) { Exit::Degraded } else { Exit::Done })
         })
     }
 
     async fn ask(&self) -> Result<Vec<proto::Check>, Failure> {
-        let mut client = self.server.connect().await?;
+        let mut client = self.question.connect().await?;
         let response = client.diagnose(proto::DiagnoseRequest {}).await.map_err(|status| admin::failed(&status))?;
         Ok(response.into_inner().checks)
     }
 }
+
+/// The check of a node as a whole.
+const NODE: &str = "node";
 
 const OK: &str = "ok";
 const WARN: &str = "warn";
@@ -88,8 +88,14 @@ impl From<proto::Check> for Line {
 
 /// For people: first what to do, if anything, then everything.
 fn text(lines: &[Line]) -> String {
-    let first = [FAIL, WARN].iter().find_map(|verdict| lines.iter().find(|line| line.verdict == *verdict));
-    let todo = first.and_then(|line| line.todo.as_ref().map(|todo| format!("TO DO  {}: {todo}\n\n", line.what)));
+    // What the node says of itself is what is known without a look at anything else: it goes last.
+    let of =
+        |verdict, is_node| lines.iter().find(move |line| line.verdict == verdict && (line.name == NODE) == is_node);
+    let first = of(FAIL, false).or_else(|| of(FAIL, true)).or_else(|| of(WARN, false));
+    let todo = first.and_then(|line| {
+        let (name, what) = (&line.name, &line.what);
+        line.todo.as_ref().map(|todo| words::wrapped(&format!("TO DO  {todo} ({name}: {what})")) + "\n\n")
+    });
     let colour = |verdict| match verdict {
         OK => Color::Green,
         WARN => Color::Yellow,
@@ -110,6 +116,7 @@ fn text(lines: &[Line]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::assert_documented;
 
     #[test]
     fn what_to_do_comes_first_and_the_worst_of_it() {
@@ -118,6 +125,7 @@ mod tests {
             Line::warn("clock", "nothing keeps it right", "run chrony"),
             Line::fail("partner", "office: dhcp-b was not heard for 12 s", "start dhcp-b"),
         ];
+        assert_documented("doctor", &lines);
         let text = text(&lines);
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         insta::assert_snapshot!(text);

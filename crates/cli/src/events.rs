@@ -1,8 +1,9 @@
 //! `standfast events`: every change of state, with its evidence.
 
 use crate::admin::{self, Server};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Outcome};
 use crate::output;
+use crate::question::{Question, as_json};
 use crate::words;
 use clap::Args;
 use serde::Serialize;
@@ -16,11 +17,8 @@ pub(crate) struct Events {
     /// Stay, and print each event as it happens
     #[arg(long)]
     follow: bool,
-    /// Print JSON, an event a line
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 /// An event as `--json` prints it: an interface, to which fields are only added.
@@ -43,7 +41,7 @@ pub(crate) struct Event {
 impl Events {
     pub(crate) fn run(self) -> Outcome {
         admin::block_on(async {
-            let mut client = self.server.connect().await?;
+            let mut client = self.question.connect().await?;
             let request = proto::WatchEventsRequest { follow: self.follow };
             let events = client.watch_events(request).await.map_err(|status| admin::failed(&status))?;
             let mut events = events.into_inner();
@@ -51,11 +49,15 @@ impl Events {
             while let Some(response) = events.message().await.map_err(|status| admin::failed(&status))? {
                 any = true;
                 let event = Event::from(response.event.unwrap_or_default());
-                if !output::line_is_read(&if self.json { event.json()? } else { event.text(clock::wall().0) }) {
+                if !output::line_is_read(&if self.question.json {
+                    as_json(&event)?
+                } else {
+                    event.text(clock::wall().0)
+                }) {
                     return Ok(Exit::Done);
                 }
             }
-            if !any && !self.json {
+            if !any && !self.question.json {
                 output::line("No events.");
             }
             Ok(Exit::Done)
@@ -114,10 +116,6 @@ impl From<proto::EventView> for Event {
 }
 
 impl Event {
-    fn json(&self) -> Result<String, Failure> {
-        serde_json::to_string(self).map_err(|error| Failure::new(Exit::Failed, error))
-    }
-
     /// What happened and why, without the time.
     pub(crate) fn short(&self) -> String {
         let evidence = self.evidence.as_ref().map(|evidence| format!(" ({evidence})")).unwrap_or_default();
@@ -139,6 +137,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::assert_documented;
 
     #[test]
     fn an_event_for_machines_and_for_people() {
@@ -153,8 +152,9 @@ mod tests {
             evidence: "dhcp-a refused two connections".into(),
             cause: "alice: a new disk".into(),
         });
+        assert_documented("events", &event);
         let text = event.text(1_700_000_000_000);
         let (_, after_the_time) = text.split_at("22:13:20".len());
-        insta::assert_snapshot!(event.json().unwrap() + "\n" + after_the_time);
+        insta::assert_snapshot!(as_json(&event).unwrap() + "\n" + after_the_time);
     }
 }

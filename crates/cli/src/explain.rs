@@ -1,8 +1,8 @@
 //! `standfast explain`: what a node would answer to a client now and why, and what it last did about it.
 
-use crate::admin::{self, Server};
+use crate::admin;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output;
+use crate::question::Question;
 use crate::words;
 use clap::Args;
 use serde::Serialize;
@@ -15,17 +15,14 @@ use std::net::Ipv4Addr;
 #[derive(Args)]
 pub(crate) struct Explain {
     /// An address; a hardware address as 02:00:5e:10:00:01; or a client id, as more or fewer bytes of the same form, or
-    /// as id:01:02
+    /// as id:01:02 or hex:0102
     #[arg(value_parser = subject, value_name = "MAC|ADDRESS|CLIENT-ID")]
     subject: Subject,
     /// Only in this scope
     #[arg(long, value_name = "NAME")]
     scope: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 /// As `--json` prints it: an interface, to which fields are only added.
@@ -73,18 +70,15 @@ struct Deed {
 impl Explain {
     pub(crate) fn run(self) -> Outcome {
         admin::block_on(async {
-            let mut client = self.server.connect().await?;
+            let mut client = self.question.connect().await?;
             let scope = self.scope.clone().unwrap_or_default();
             let request = proto::ExplainRequest { subject: Some(self.subject.clone()), scope };
             let response = client.explain(request).await.map_err(|status| admin::failed(&status))?;
             let report = Report::from(response.into_inner());
-            if self.json {
-                output::line(&serde_json::to_string(&report).map_err(|error| Failure::new(Exit::Failed, error))?);
-            } else if report.scopes.is_empty() {
+            if report.scopes.is_empty() && !self.question.json {
                 return Err(Failure::new(Exit::Failed, "no scope of this node has to do with it"));
-            } else {
-                output::line(&report.text(clock::wall().0));
             }
+            self.question.answer(&report, || report.text(clock::wall().0))?;
             Ok(Exit::Done)
         })
     }
@@ -96,13 +90,22 @@ fn subject(text: &str) -> Result<Subject, String> {
         return Ok(Subject::Address(address.to_bits()));
     }
     let (id, is_id) = text.strip_prefix("id:").map_or((text, false), |id| (id, true));
-    let bytes: Option<Vec<u8>> = id.split([':', '-']).map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
-    let bytes = bytes.ok_or("neither an address, as 10.20.0.50, nor bytes in hexadecimal, as 02:00:5e:10:00:01")?;
+    // As the cluster file writes it.
+    let (bytes, is_id) = match text.strip_prefix("hex:") {
+        Some(digits) => (words::bytes(&in_pairs(digits)), true),
+        None => (id.split([':', '-']).map(|byte| u8::from_str_radix(byte, 16).ok()).collect(), is_id),
+    };
+    let bytes: Vec<u8> =
+        bytes.ok_or("neither an address, as 10.20.0.50, nor bytes in hexadecimal, as 02:00:5e:10:00:01")?;
     Ok(if bytes.len() == 6 && !is_id {
         Subject::Hardware(proto::HardwareAddress { kind: 1, address: bytes })
     } else {
         Subject::ClientId(bytes)
     })
+}
+
+fn in_pairs(digits: &str) -> String {
+    digits.as_bytes().chunks(2).map(String::from_utf8_lossy).collect::<Vec<_>>().join(":")
 }
 
 impl From<proto::ExplainResponse> for Report {
@@ -160,7 +163,7 @@ impl Report {
         let mut lines = Vec::new();
         for scope in &self.scopes {
             lines.push(format!("{} on {}: {}", scope.scope, self.node, scope.state.unwrap_or("-")));
-            lines.push(format!("  now       {}", scope.would));
+            lines.push(format!("  now       {}", words::wrapped_in(12, &scope.would)));
             lines.extend(scope.reserved.map(|address| format!("  reserved  {address}")));
             lines.extend(scope.lease.as_ref().map(|lease| format!("  lease     {}", lease.text())));
         }
@@ -191,6 +194,7 @@ impl Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::assert_documented;
 
     #[test]
     fn a_subject_is_an_address_a_hardware_address_or_a_client_id() {
@@ -200,7 +204,8 @@ mod tests {
         assert_eq!(subject("02-00-5E-10-00-01"), Ok(Subject::Hardware(hardware)));
         assert_eq!(subject("01:02:00:5e:10:00:01"), Ok(Subject::ClientId(vec![1, 2, 0, 0x5e, 0x10, 0, 1])));
         assert_eq!(subject("id:02:00:5e:10:00:01"), Ok(Subject::ClientId(vec![2, 0, 0x5e, 0x10, 0, 1])));
-        assert!(subject("printer").is_err());
+        assert_eq!(subject("hex:02005e"), Ok(Subject::ClientId(vec![2, 0, 0x5e])));
+        assert!(["hex:0", "hex:", "hex:printer"].into_iter().all(|text| subject(text).is_err()));
     }
 
     #[test]
@@ -233,6 +238,7 @@ mod tests {
         });
         let text = report.text(now).replace(&words::local(now, now), "22:13:20");
         insta::assert_snapshot!(text);
+        assert_documented("explain", &report);
         assert_eq!(report.last[1].why, Some("Another server was chosen."));
     }
 }

@@ -3,11 +3,12 @@
 //! Three different things, so that nobody does one and means another: a *planned* switchover between two nodes that
 //! are well; a *promise* that a node is off, given to the survivor; and a *risk* taken with open eyes.
 
-use crate::admin::{self, Client, Server};
+use crate::admin::{self, Client};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output;
+use crate::question::{Question, refusal};
 use crate::status::report::{Relationship, Report};
 use clap::{ArgGroup, Args};
+use serde_json::{Value, json};
 use standfast_rpc::proto;
 
 /// A partner that has more records to take than this would make a switchover long.
@@ -45,16 +46,16 @@ pub(crate) struct Failover {
     #[arg(long, requires = "relationship")]
     accept_risk: bool,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 impl Failover {
     pub(crate) fn run(self) -> Outcome {
         if let Some(node) = self.partner_down.as_ref().filter(|_| !self.yes) {
-            return Err(unpromised(node));
+            return self.question.concluded(unpromised(node));
         }
         admin::block_on(async {
-            let mut client = self.server.connect().await?;
+            let mut client = self.question.connect().await?;
             if self.partner_down.is_some() {
                 self.declare_partner_down(&mut client).await
             } else if self.accept_risk {
@@ -73,7 +74,7 @@ impl Failover {
             to: self.to.unwrap_or_default(),
         };
         let response = client.switchover(request).await.map_err(|status| admin::failed(&status))?;
-        admin::concluded(response.into_inner().result)
+        self.question.concluded(response.into_inner().result)
     }
 
     async fn declare_partner_down(self, client: &mut Client) -> Outcome {
@@ -84,13 +85,13 @@ impl Failover {
             despite_evidence: self.despite_evidence,
         };
         let response = client.declare_partner_down(request).await.map_err(|status| admin::failed(&status))?;
-        admin::concluded(response.into_inner().result)
+        self.question.concluded(response.into_inner().result)
     }
 
     async fn take_the_risk(self, client: &mut Client) -> Outcome {
         let request = proto::AcceptRiskRequest { relationship: self.relationship.unwrap_or_default() };
         let response = client.accept_risk(request).await.map_err(|status| admin::failed(&status))?;
-        admin::concluded(response.into_inner().result)
+        self.question.concluded(response.into_inner().result)
     }
 
     async fn rehearse(self, client: &mut Client) -> Outcome {
@@ -100,19 +101,16 @@ impl Failover {
         let relationship = report.relationships.iter().find(|relationship| relationship.name == name);
         let relationship = relationship.ok_or_else(|| no_such_relationship(&name, &report))?;
         let plan = Plan::new(&report.node, relationship, self.to.as_deref());
-        output::line(&plan.text());
+        self.question.answer(&plan.json(), || plan.text())?;
         Ok(if plan.would_be_done() { Exit::Done } else { Exit::Refused })
     }
 }
 
-fn unpromised(node: &str) -> Failure {
-    Failure::new(
-        Exit::Refused,
-        format!(
-            "refused: this promises that {node} is off and stays off until it has synced again. If it serves all the \
-             same, two clients can be given one address. Look at the machine; then say it again with --yes"
-        ),
-    )
+fn unpromised(node: &str) -> Option<proto::CommandResult> {
+    refusal(format!(
+        "this promises that {node} is off and stays off until it has synced again. If it serves all the same, two \
+         clients can be given one address. Look at the machine; then say it again with --yes"
+    ))
 }
 
 fn no_such_relationship(name: &str, report: &Report) -> Failure {
@@ -159,6 +157,11 @@ impl Plan {
         self.checks.iter().all(|(holds, _)| *holds)
     }
 
+    fn json(&self) -> Value {
+        let checks: Vec<_> = self.checks.iter().map(|(holds, what)| json!({ "holds": holds, "what": what })).collect();
+        json!({ "would_be_done": self.would_be_done(), "checks": checks, "steps": self.steps })
+    }
+
     fn text(&self) -> String {
         let checks = self.checks.iter().map(|(holds, what)| format!("{}  {what}", if *holds { "yes" } else { "NO " }));
         let steps = self.steps.iter().zip(1..).map(|(step, number)| format!(" {number}.  {step}"));
@@ -171,6 +174,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::assert_documented;
     use crate::status::report;
 
     fn plan(change: impl FnOnce(&mut Relationship), to: Option<&str>) -> Plan {
@@ -183,6 +187,7 @@ mod tests {
     fn a_switchover_between_two_nodes_that_are_well() {
         let plan = plan(|_| {}, None);
         assert!(plan.would_be_done(), "{}", plan.text());
+        assert_documented("failover --dry-run", &plan.json());
         insta::assert_snapshot!(plan.text());
     }
 

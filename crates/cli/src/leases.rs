@@ -3,9 +3,11 @@
 mod format;
 mod transfer;
 
-use crate::admin::{self, Client, Server};
+use crate::admin::{self, Client};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output;
+use crate::question::Question;
+use crate::status;
 use crate::words;
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
@@ -33,11 +35,8 @@ pub(crate) struct List {
     /// Only of this scope
     #[arg(long, value_name = "NAME")]
     scope: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 #[derive(Args)]
@@ -45,11 +44,8 @@ pub(crate) struct Show {
     /// An address, or a client id or hardware address as 02:00:5e:10:00:01
     #[arg(value_parser = whose, value_name = "ADDRESS|CLIENT")]
     whose: Whose,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 #[derive(Args)]
@@ -57,7 +53,7 @@ pub(crate) struct Release {
     /// The address
     address: Ipv4Addr,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,15 +78,13 @@ impl Leases {
 
 impl List {
     async fn run(self) -> Outcome {
-        let request = proto::ListLeasesRequest { scope: self.scope.unwrap_or_default(), ..Default::default() };
-        let leases = fetch(&mut self.server.connect().await?, request).await?;
-        if self.json {
-            output::line(&json(&leases)?);
-        } else if leases.is_empty() {
-            output::line("No leases.");
-        } else {
-            output::line(&table(&leases));
+        let scope = self.scope.clone().unwrap_or_default();
+        let request = proto::ListLeasesRequest { scope, ..Default::default() };
+        let leases = fetch(&mut self.question.connect().await?, request).await?;
+        if let Some(scope) = self.scope.filter(|_| leases.is_empty()) {
+            status::must_have_scope(&self.question.server, &scope).await?;
         }
+        self.question.answer(&leases, || table(&leases))?;
         Ok(Exit::Done)
     }
 }
@@ -102,26 +96,21 @@ impl Show {
             Whose::Client(client) => (None, client.clone()),
         };
         let request = proto::ListLeasesRequest { scope: String::new(), address, client };
-        let leases = fetch(&mut self.server.connect().await?, request).await?;
+        let leases = fetch(&mut self.question.connect().await?, request).await?;
         if leases.is_empty() {
             return Err(Failure::new(Exit::Failed, format!("there is no lease of {}", self.whose)));
         }
-        if self.json {
-            output::line(&json(&leases)?);
-        } else {
-            let shown: Vec<_> = leases.iter().map(in_full).collect();
-            output::line(&shown.join("\n\n"));
-        }
+        self.question.answer(&leases, || leases.iter().map(in_full).collect::<Vec<_>>().join("\n\n"))?;
         Ok(Exit::Done)
     }
 }
 
 impl Release {
     async fn run(self) -> Outcome {
-        let mut client = self.server.connect().await?;
+        let mut client = self.question.connect().await?;
         let request = proto::ReleaseLeaseRequest { address: self.address.to_bits() };
         let response = client.release_lease(request).await.map_err(|status| admin::failed(&status))?;
-        admin::concluded(response.into_inner().result)
+        self.question.concluded(response.into_inner().result)
     }
 }
 
@@ -176,11 +165,10 @@ fn left_to_take(held: &[Lease], addresses: impl Iterator<Item = Ipv4Addr>) -> Ve
     addresses.filter(|address| !safe.contains(address)).collect()
 }
 
-fn json(leases: &[Lease]) -> Result<String, Failure> {
-    serde_json::to_string(leases).map_err(|error| Failure::new(Exit::Failed, error))
-}
-
 fn table(leases: &[Lease]) -> String {
+    if leases.is_empty() {
+        return "No leases.".to_owned();
+    }
     let header = ["ADDRESS", "STATE", "LEFT", "HARDWARE", "HOST NAME", "SCOPE", "HOME", "TAKEN"];
     let rows = leases.iter().map(|lease| {
         vec![
@@ -241,6 +229,7 @@ fn whose(text: &str) -> Result<Whose, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::assert_documented;
 
     fn example() -> Lease {
         Lease::from(proto::LeaseView {
@@ -259,6 +248,7 @@ mod tests {
 
     #[test]
     fn json_has_the_documented_fields() {
+        assert_documented("leases list, show and export", &[example()]);
         insta::assert_snapshot!(serde_json::to_string_pretty(&example()).unwrap());
     }
 

@@ -19,6 +19,7 @@ mod leases;
 mod output;
 mod packet;
 mod promotion;
+mod question;
 mod scope;
 mod screen;
 mod serve;
@@ -58,7 +59,7 @@ enum Noun {
     /// Show, disable and enable scopes
     #[command(subcommand)]
     Scope(scope::Scope),
-    /// Show and release leases
+    /// Show, release, export and import leases
     #[command(subcommand)]
     Leases(leases::Leases),
     /// List addresses that two clients were told of

@@ -1,7 +1,8 @@
 //! `standfast pause`, `resume` and `init`: when a standby may be promoted, and what two empty stores mean.
 
-use crate::admin::{self, Server};
+use crate::admin;
 use crate::exit::Outcome;
+use crate::question::Question;
 use clap::Args;
 use standfast_rpc::proto;
 use std::time::Duration;
@@ -15,7 +16,7 @@ pub(crate) struct Pause {
     #[arg(long, value_name = "NAME")]
     relationship: Option<String>,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 #[derive(Args)]
@@ -24,51 +25,51 @@ pub(crate) struct Resume {
     #[arg(long, value_name = "NAME")]
     relationship: Option<String>,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 #[derive(Args)]
 pub(crate) struct Init {
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 impl Pause {
     pub(crate) fn run(self) -> Outcome {
-        pause(&self.server, self.relationship, self.duration)
+        pause(&self.question, self.relationship, self.duration)
     }
 }
 
 impl Resume {
     pub(crate) fn run(self) -> Outcome {
-        pause(&self.server, self.relationship, Duration::ZERO)
+        pause(&self.question, self.relationship, Duration::ZERO)
     }
 }
 
 impl Init {
     pub(crate) fn run(self) -> Outcome {
         admin::block_on(async {
-            let mut client = self.server.connect().await?;
+            let mut client = self.question.connect().await?;
             let response =
                 client.initialise(proto::InitialiseRequest {}).await.map_err(|status| admin::failed(&status))?;
-            admin::concluded(response.into_inner().result)
+            self.question.concluded(response.into_inner().result)
         })
     }
 }
 
-fn pause(server: &Server, relationship: Option<String>, duration: Duration) -> Outcome {
+fn pause(question: &Question, relationship: Option<String>, duration: Duration) -> Outcome {
     admin::block_on(async {
-        let mut client = server.connect().await?;
+        let mut client = question.connect().await?;
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let request = proto::PausePromotionRequest { relationship: relationship.unwrap_or_default(), duration_ms };
         let response = client.pause_promotion(request).await.map_err(|status| admin::failed(&status))?;
-        admin::concluded(response.into_inner().result)
+        question.concluded(response.into_inner().result)
     })
 }
 
 /// A pause of no time would be the end of one.
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 30min or 2h"))?;
     if duration.is_zero() {
         return Err("a pause lasts some time; to end one, say `standfast resume`".to_owned());
     }

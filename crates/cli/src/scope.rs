@@ -1,8 +1,8 @@
 //! `standfast scope`: what scopes there are, and whether anybody serves them.
 
-use crate::admin::{self, Server};
-use crate::exit::{Exit, Failure, Outcome};
-use crate::output;
+use crate::admin;
+use crate::exit::{Exit, Outcome};
+use crate::question::Question;
 use crate::status;
 use clap::{Args, Subcommand};
 use standfast_rpc::proto;
@@ -19,11 +19,8 @@ pub(crate) enum Scope {
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 #[derive(Args)]
@@ -34,7 +31,7 @@ pub(crate) struct Set {
     #[arg(long, value_name = "NODE")]
     without: Vec<String>,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 impl Scope {
@@ -50,27 +47,25 @@ impl Scope {
 impl List {
     fn run(self) -> Outcome {
         admin::block_on(async {
-            let scopes = status::fetch(&self.server).await?.scopes;
-            if self.json {
-                output::line(&serde_json::to_string(&scopes).map_err(|error| Failure::new(Exit::Failed, error))?);
-            } else if scopes.is_empty() {
-                output::line("This node has no scopes.");
-            } else {
-                output::line(&status::scopes(&scopes).trim_fmt());
-            }
+            let scopes = status::fetch(&self.question.server).await?.scopes;
+            self.question.answer(&scopes, || text(&scopes))?;
             Ok(Exit::Done)
         })
     }
 }
 
+fn text(scopes: &[status::report::Scope]) -> String {
+    if scopes.is_empty() { "This node has no scopes.".to_owned() } else { status::scopes(scopes).trim_fmt() }
+}
+
 impl Set {
     fn run(self, disabled: bool) -> Outcome {
         admin::block_on(async {
-            let mut client = self.server.connect().await?;
+            let mut client = self.question.connect().await?;
             let (scope, without) = (self.name, self.without);
             let request = proto::SetScopeDisabledRequest { scope, disabled, without };
             let response = client.set_scope_disabled(request).await.map_err(|status| admin::failed(&status))?;
-            admin::concluded(response.into_inner().result)
+            self.question.concluded(response.into_inner().result)
         })
     }
 }

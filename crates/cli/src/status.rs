@@ -8,6 +8,7 @@ mod watch;
 use crate::admin::{self, Server};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output;
+use crate::question::Question;
 use crate::words;
 use clap::Args;
 use comfy_table::{Cell, Color, Table};
@@ -18,10 +19,7 @@ use standfast_rpc::proto;
 #[derive(Args)]
 pub(crate) struct Status {
     #[command(flatten)]
-    server: Server,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    question: Question,
     /// Stay, and show how it changes
     #[arg(long)]
     watch: bool,
@@ -31,10 +29,10 @@ impl Status {
     pub(crate) fn run(self) -> Outcome {
         admin::block_on(async {
             if self.watch {
-                return watch::run(&self.server, self.json).await;
+                return watch::run(&self.question).await;
             }
-            let report = fetch(&self.server).await?;
-            output::line(&if self.json { json(&report)? } else { text(&report, clock::wall().0) });
+            let report = fetch(&self.question.server).await?;
+            self.question.answer(&report, || text(&report, clock::wall().0))?;
             Ok(if report.is_degraded() { Exit::Degraded } else { Exit::Done })
         })
     }
@@ -46,8 +44,13 @@ pub(crate) async fn fetch(server: &Server) -> Result<Report, Failure> {
     Ok(response.into_inner().status.unwrap_or_default().into())
 }
 
-fn json(report: &Report) -> Result<String, Failure> {
-    serde_json::to_string(report).map_err(|error| Failure::new(Exit::Failed, error))
+/// Tells a scope without leases from one that does not exist.
+pub(crate) async fn must_have_scope(server: &Server, name: &str) -> Result<(), Failure> {
+    let scopes = fetch(server).await?.scopes;
+    if scopes.iter().any(|scope| scope.name == name) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Failed, format!("this node has no scope {name}; `standfast scope list` shows them")))
 }
 
 /// For people, at `now`, in milliseconds since 1970.

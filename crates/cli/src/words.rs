@@ -10,14 +10,24 @@ pub(crate) fn revision(revision: Option<&proto::Revision>) -> String {
 
 /// A sentence in lines of at most 100 columns.
 pub(crate) fn wrapped(sentence: &str) -> String {
+    filled(sentence, 0, 2)
+}
+
+/// The same for a sentence that begins, and goes on, in a column of its own.
+pub(crate) fn wrapped_in(column: usize, sentence: &str) -> String {
+    filled(sentence, column, column)
+}
+
+fn filled(sentence: &str, first: usize, others: usize) -> String {
     let mut text = String::new();
-    let mut column = 0;
+    let mut column = first;
     for word in sentence.split(' ') {
         let width = word.chars().count();
-        if column > 0 && column + 1 + width > 100 {
-            text.push_str("\n  ");
-            column = 2;
-        } else if column > 0 {
+        if !text.is_empty() && column + 1 + width > 100 {
+            text.push('\n');
+            text.extend(std::iter::repeat_n(' ', others));
+            column = others;
+        } else if !text.is_empty() {
             text.push(' ');
             column += 1;
         }
@@ -155,6 +165,15 @@ mod tests {
         assert_eq!(local(now - day, now).len(), "2023-11-13 22:13".len());
         let said = [340, 12_000, 119_999, 300_000, 8 * 3_600_000, 3 * 86_400_000].map(roughly);
         assert_eq!(said, ["340 ms", "12 s", "119 s", "5 min", "8 h", "3 d"]);
+    }
+
+    #[test]
+    fn a_long_sentence_goes_on_where_it_should() {
+        let sentence = ["word"; 30].join(" ");
+        let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let (text, column) = (lines(wrapped(&sentence)), lines(wrapped_in(12, &sentence)));
+        assert_eq!((text[0].len(), &text[1][..7], text.len()), (99, "  word ", 2));
+        assert_eq!((column[0].len(), &column[1][..13], column.len()), (84, "            w", 2));
     }
 
     #[test]

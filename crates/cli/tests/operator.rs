@@ -357,7 +357,7 @@ fn a_node_explains_itself_and_is_looked_over() {
     assert_eq!(stand.run(&["doctor"]).0, 0);
     stand.node.0.lock().unwrap().checks.push(check(proto::Verdict::Fail, "partner"));
     let (exit, text, _) = stand.run(&["doctor"]);
-    assert_eq!((exit, text.starts_with("TO DO  found: do it\n")), (40, true), "{text}");
+    assert_eq!((exit, text.starts_with("TO DO  do it (partner: found)\n")), (40, true), "{text}");
     let json: serde_json::Value = serde_json::from_str(&stand.run(&["doctor", "--json"]).1).unwrap();
     assert_eq!((json[2]["name"].as_str(), json[2]["verdict"].as_str()), (Some("partner"), Some("fail")));
 

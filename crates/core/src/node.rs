@@ -299,6 +299,7 @@ impl Node {
     pub fn promotions(&self) -> impl Iterator<Item = (&RelationshipName, &'static str, u64)> {
         self.relationships
             .iter()
+            .filter(|pair| pair.partner.is_some())
             .flat_map(|pair| pair.promotions.iter().map(|(&reason, &count)| (&pair.name, reason, count)))
     }
 

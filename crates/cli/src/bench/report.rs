@@ -117,6 +117,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::assert_documented;
 
     #[test]
     fn percentiles_are_times_that_were_taken() {
@@ -138,6 +139,10 @@ mod tests {
             by_server: [(Ipv4Addr::new(10, 0, 0, 1), 2)].into(),
             ..Tally::default()
         };
-        insta::assert_snapshot!(Report::of(tally, Duration::from_secs(2)).text());
+        let mut report = Report::of(tally, Duration::from_secs(2));
+        insta::assert_snapshot!(report.text());
+        // Its keys are addresses.
+        report.by_server.clear();
+        assert_documented("bench", &report);
     }
 }

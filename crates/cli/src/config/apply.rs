@@ -2,11 +2,12 @@
 
 use super::changes::{Changes, refuse_mistakes};
 use super::load;
-use crate::admin::{self, Server};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::admin;
+use crate::exit::Outcome;
 use crate::output;
+use crate::question::{Question, refusal};
 use clap::Args;
-use serde_json::json;
+use serde_json::Value;
 use standfast_rpc::proto;
 use std::path::PathBuf;
 
@@ -23,24 +24,26 @@ pub(crate) struct Apply {
     /// Apply it although leases are touched
     #[arg(long)]
     yes: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 impl Apply {
     pub(crate) fn run(self) -> Outcome {
         let text = load(&self.file)?.configuration.text.to_string();
         admin::block_on(async {
-            let mut client = self.server.connect().await?;
+            let mut client = self.question.connect().await?;
             let changes = Changes::fetch(&mut client, text.clone()).await?;
-            if !self.json {
+            // What a node says of a file that changes nothing says it all.
+            if !self.question.json && !changes.is_empty() {
                 output::line(&changes.text());
             }
+            let with_diff = |mut act: Value| {
+                act["diff"] = changes.json();
+                act
+            };
             if changes.live() > 0 && !self.yes && !self.dry_run {
-                return Err(Failure::new(Exit::Refused, unconfirmed(changes.live())));
+                return self.question.concluded_with(unconfirmed(changes.live()), with_diff);
             }
             let request = proto::ApplyConfigurationRequest {
                 text,
@@ -51,22 +54,11 @@ impl Apply {
             let response = client.apply_configuration(request).await.map_err(|status| admin::failed(&status))?;
             let proto::ApplyConfigurationResponse { mistakes, result } = response.into_inner();
             refuse_mistakes(&mistakes)?;
-            if self.json { said_as_json(&changes, result) } else { admin::concluded(result) }
+            self.question.concluded_with(result, with_diff)
         })
     }
 }
 
-fn unconfirmed(live: u64) -> String {
-    format!("refused: clients hold {live} of the leases that this touches; look at them, then say it again with --yes")
-}
-
-fn said_as_json(changes: &Changes, result: Option<proto::CommandResult>) -> Outcome {
-    let result = result.unwrap_or_default();
-    let (outcome, exit) = match result.outcome() {
-        proto::Outcome::Done => ("done", Exit::Done),
-        proto::Outcome::Refused => ("refused", Exit::Refused),
-        proto::Outcome::Failed | proto::Outcome::Unspecified => ("failed", Exit::Failed),
-    };
-    output::line(&json!({ "outcome": outcome, "text": result.text, "diff": changes.json() }).to_string());
-    Ok(exit)
+fn unconfirmed(live: u64) -> Option<proto::CommandResult> {
+    refusal(format!("clients hold {live} of the leases that this touches; look at them, then say it again with --yes"))
 }

@@ -1,9 +1,9 @@
 //! `standfast config diff`: what a cluster file would change, and whose leases that touches, before it is done.
 
 use super::{count, load};
-use crate::admin::{self, Client, Server};
+use crate::admin::{self, Client};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output;
+use crate::question::Question;
 use crate::words;
 use clap::Args;
 use serde_json::{Value, json};
@@ -15,20 +15,17 @@ use std::path::PathBuf;
 pub(crate) struct Diff {
     /// The cluster file
     file: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 impl Diff {
     pub(crate) fn run(self) -> Outcome {
         let text = load(&self.file)?.configuration.text.to_string();
         admin::block_on(async {
-            let mut client = self.server.connect().await?;
+            let mut client = self.question.connect().await?;
             let changes = Changes::fetch(&mut client, text).await?;
-            output::line(&if self.json { changes.json().to_string() } else { changes.text() });
+            self.question.answer(&changes.json(), || changes.text())?;
             Ok(if changes.refused() == 0 { Exit::Done } else { Exit::Refused })
         })
     }
@@ -48,6 +45,11 @@ impl Changes {
     /// What it is compared with.
     pub(super) fn revision(&self) -> Option<proto::Revision> {
         self.0.revision.clone()
+    }
+
+    /// Whether nothing would change.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.changes.is_empty()
     }
 
     /// How many changes cannot be applied.
@@ -166,6 +168,7 @@ fn change_json(change: &proto::ConfigurationChange) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::assert_documented;
 
     #[test]
     fn what_to_do_comes_first_then_every_change_with_its_leases() {
@@ -192,6 +195,7 @@ mod tests {
         let revision = Some(proto::Revision { number: 3, node: "dhcp-a".into() });
         let mut response = proto::DiffConfigurationResponse { revision, mistakes: Vec::new(), changes: vec![change] };
         insta::assert_snapshot!(Changes(response.clone()).text());
+        assert_documented("config", &Changes(response.clone()).json());
         assert_eq!(Changes(response.clone()).json()["changes"][0]["touched"][0]["first"], "10.20.0.50");
         response.changes[0].refused = vec!["the addresses of lan go to other nodes".into()];
         let text = Changes(response.clone()).text();

@@ -1,9 +1,10 @@
 //! `standfast config show`: the revision in use. The text alone goes to standard output, so that it can be edited and
 //! applied again.
 
-use crate::admin::{self, Server};
+use crate::admin;
 use crate::exit::{Exit, Outcome};
 use crate::output;
+use crate::question::Question;
 use crate::words;
 use clap::Args;
 use serde_json::json;
@@ -11,22 +12,19 @@ use standfast_rpc::proto;
 
 #[derive(Args)]
 pub(crate) struct Show {
-    /// Print the text, its revision and who applied it as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 impl Show {
     pub(crate) fn run(self) -> Outcome {
         admin::block_on(async {
-            let mut client = self.server.connect().await?;
+            let mut client = self.question.connect().await?;
             let response = client.get_configuration(proto::GetConfigurationRequest {}).await;
             let proto::GetConfigurationResponse { configuration, notes } =
                 response.map_err(|status| admin::failed(&status))?.into_inner();
             let configuration = configuration.unwrap_or_default();
-            if self.json {
+            if self.question.json {
                 output::line(&as_json(&configuration, &notes).to_string());
             } else {
                 output::error(&heading(&configuration));
@@ -67,6 +65,7 @@ fn as_json(configuration: &proto::ConfigurationText, notes: &[String]) -> serde_
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::assert_documented;
 
     #[test]
     fn who_applied_it_and_why_stands_above_the_text() {
@@ -77,6 +76,7 @@ mod tests {
         };
         let said = "Revision 3 of dhcp-a, applied by alice at 1970-01-01T00:00:00.000Z: a new floor";
         assert_eq!(heading(&configuration), said);
+        assert_documented("config", &as_json(&configuration, &[]));
         assert_eq!(as_json(&configuration, &[])["applied"]["why"], "a new floor");
         configuration.act = None;
         assert_eq!(heading(&configuration), "Revision 3 of dhcp-a, from the cluster file of its node");

@@ -5,7 +5,9 @@ use super::{fetch, left_to_take};
 use crate::admin::{self, Server};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output;
+use crate::question::Question;
 use clap::Args;
+use serde::Serialize;
 use standfast_rpc::convert::command::MAX_IMPORTED;
 use standfast_rpc::proto;
 use std::collections::BTreeMap;
@@ -17,6 +19,8 @@ use std::time::Duration;
 /// How long an import waits for the partner to take what was recorded.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// So many addresses are named with a reason.
+const SHOWN: usize = 5;
 
 #[derive(Args)]
 pub(crate) struct Export {
@@ -40,7 +44,7 @@ pub(crate) struct Import {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    server: Server,
+    question: Question,
 }
 
 impl Export {
@@ -64,10 +68,12 @@ impl Import {
         let leases = format::read(&text, format_of(Some(&self.file), self.format))
             .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", self.file.display())))?;
         if self.dry_run || leases.is_empty() {
-            output::line(&format!("{} holds {} leases; nothing was recorded.", self.file.display(), leases.len()));
+            let text = || format!("{} holds {} leases; nothing was recorded.", self.file.display(), leases.len());
+            self.question.answer(&Report::of(leases.len()), text)?;
             return Ok(Exit::Done);
         }
-        let mut client = self.server.connect().await?;
+        let read = leases.len();
+        let mut client = self.question.connect().await?;
         let mut refused = Vec::new();
         for page in leases.chunks(MAX_IMPORTED) {
             let request = proto::ImportLeasesRequest { leases: page.to_vec() };
@@ -83,7 +89,14 @@ impl Import {
         }
         let expected = accepted(leases, &refused);
         let missing = wait_until_taken(&mut client, &expected).await?;
-        report(expected.len(), &refused, &missing)
+        let report =
+            Report { recorded: expected.len() - missing.len(), not_recorded: not_recorded(&refused, &missing), read };
+        if self.question.json {
+            self.question.answer(&report, String::new)?;
+            return Ok(if report.not_recorded.is_empty() { Exit::Done } else { Exit::Failed });
+        }
+        output::line(&format!("{} leases are recorded.", report.recorded));
+        if report.not_recorded.is_empty() { Ok(Exit::Done) } else { Err(Failure::new(Exit::Failed, report.reasons())) }
     }
 }
 
@@ -114,15 +127,55 @@ async fn wait_until_taken(
     }
 }
 
-fn report(accepted: usize, refused: &[String], missing: &[Ipv4Addr]) -> Outcome {
-    output::line(&format!("{} leases are recorded.", accepted - missing.len()));
-    if refused.is_empty() && missing.is_empty() {
-        return Ok(Exit::Done);
+/// What became of the leases of a file, as `--json` prints it: an interface, to which fields are only added.
+#[derive(Serialize)]
+struct Report {
+    /// Leases in the file that are not over.
+    read: usize,
+    /// On both nodes.
+    recorded: usize,
+    not_recorded: Vec<NotRecorded>,
+}
+
+#[derive(Serialize)]
+struct NotRecorded {
+    address: String,
+    why: String,
+}
+
+fn not_recorded(refused: &[String], missing: &[Ipv4Addr]) -> Vec<NotRecorded> {
+    let refused = refused.iter().map(|line| line.split_once(": ").unwrap_or((line, "refused")));
+    let refused = refused.map(|(address, why)| NotRecorded { address: address.to_owned(), why: why.to_owned() });
+    let missing = missing.iter().map(|address| NotRecorded {
+        address: address.to_string(),
+        why: "the partner has not taken it yet".to_owned(),
+    });
+    refused.chain(missing).collect()
+}
+
+impl Report {
+    /// Of a file of which nothing was recorded.
+    fn of(read: usize) -> Self {
+        Self { read, recorded: 0, not_recorded: Vec::new() }
     }
-    let mut problems: Vec<String> = refused.to_vec();
-    problems.extend(missing.iter().map(|address| format!("{address}: the partner has not taken it yet")));
-    let say = "these leases were not recorded on both nodes; once the reason is mended, import the file again";
-    Err(Failure::new(Exit::Failed, format!("{say}:\n  {}", problems.join("\n  "))))
+
+    /// For people: each reason once, with the addresses that it holds for.
+    fn reasons(&self) -> String {
+        let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for lease in &self.not_recorded {
+            by_reason.entry(&lease.why).or_default().push(&lease.address);
+        }
+        let mut text = "these leases were not recorded on both nodes; once the reason is mended, import the file \
+             again (--json names them all):"
+            .to_owned();
+        for (why, addresses) in by_reason {
+            let shown = addresses[..addresses.len().min(SHOWN)].join(", ");
+            let more = addresses.len().saturating_sub(SHOWN);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            text.push_str(&format!("\n  {shown}{more}: {why}"));
+        }
+        text
+    }
 }
 
 fn format_of(file: Option<&Path>, format: Option<Format>) -> Format {
@@ -155,6 +208,20 @@ fn write_new(file: &Path, text: &[u8]) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::assert_documented;
+
+    #[test]
+    fn a_reason_is_said_once() {
+        let refused: Vec<_> = (1..=7).map(|last| format!("10.20.0.{last}: it is in no pool")).collect();
+        let not_recorded = not_recorded(&refused, &[Ipv4Addr::new(10, 20, 0, 9)]);
+        let report = Report { read: 9, recorded: 1, not_recorded };
+        assert_documented("leases import", &report);
+        let lines = report.reasons();
+        assert!(
+            lines.contains("\n  10.20.0.1, 10.20.0.2, 10.20.0.3, 10.20.0.4, 10.20.0.5 and 2 more: it is in no pool")
+        );
+        assert!(lines.ends_with("\n  10.20.0.9: the partner has not taken it yet"), "{lines}");
+    }
 
     #[test]
     fn the_form_follows_the_name_unless_it_is_said() {

@@ -250,9 +250,12 @@ pub(crate) fn example() -> proto::Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::assert_documented;
 
     #[test]
     fn json_has_the_documented_fields() {
+        assert_documented("status", &Report::from(example()));
+        assert_documented("scope list", &Report::from(example()).scopes);
         insta::assert_snapshot!(serde_json::to_string_pretty(&Report::from(example())).unwrap());
     }
 

@@ -3,11 +3,12 @@
 use super::follow::{News, follow};
 use super::report::{Relationship, Report};
 use super::timeline::Timeline;
-use super::{fetch, json, partner, state_of};
+use super::{fetch, partner, state_of};
 use crate::admin::Server;
 use crate::events::{self, Event};
 use crate::exit::{Exit, Outcome};
 use crate::output;
+use crate::question::{Question, as_json};
 use crate::screen::{Key, Screen};
 use crate::words;
 use ratatui::Frame;
@@ -30,18 +31,18 @@ const HEAD: u16 = 3;
 /// Events that are remembered: no terminal is higher.
 const EVENTS: usize = 200;
 
-pub(super) async fn run(server: &Server, json: bool) -> Outcome {
+pub(super) async fn run(question: &Question) -> Outcome {
     // A node that is not there at all is an error at once; one that goes away later is news.
-    fetch(server).await?;
-    if json || !output::is_terminal() { lines(server, json).await } else { live(server).await }
+    fetch(&question.server).await?;
+    if question.json || !output::is_terminal() { lines(question).await } else { live(&question.server).await }
 }
 
-async fn lines(server: &Server, as_json: bool) -> Outcome {
-    let mut news = follow(server.clone(), LINES);
+async fn lines(question: &Question) -> Outcome {
+    let mut news = follow(question.server.clone(), LINES);
     let mut away = false;
     while let Some(news) = news.recv().await {
         let is_read = match &news {
-            News::Status(report) if as_json => output::line_is_read(&json(report)?),
+            News::Status(report) if question.json => output::line_is_read(&as_json(report)?),
             News::Status(report) => plain(report, clock::wall().0).iter().all(|line| output::line_is_read(line)),
             News::Away(why) => {
                 if !away {

@@ -30,6 +30,9 @@ use std::time::Duration;
 /// A lease that is over by this much counts as over on both nodes, whatever the skew of their clocks.
 pub const REUSE_GRACE: Duration = Duration::from_secs(10);
 
+/// Why a node becomes active. Each is counted from zero, as a counter that begins at one shows no increase.
+const PROMOTION_REASONS: [&str; 3] = ["alone", "contact_lost", "switchover"];
+
 /// A relationship, or the scopes that one node serves alone.
 #[derive(Debug)]
 pub struct Relationship {
@@ -219,7 +222,7 @@ impl Relationship {
             startup_ends,
             started: now.instant,
             since: now.wall,
-            promotions: BTreeMap::new(),
+            promotions: PROMOTION_REASONS.map(|reason| (reason, 0)).into(),
             merges: [0; Case::ALL.len()],
             found: record.as_ref().map_or_else(FoundTimes::default, |record| FoundTimes {
                 embargo: record.embargo,
@@ -380,6 +383,7 @@ impl Relationship {
 
     /// Counts and tells that this node is active now.
     pub(crate) fn note_promotion(&mut self, reason: &'static str, evidence: &str, fx: &mut Effects) {
+        debug_assert!(PROMOTION_REASONS.contains(&reason), "{reason} is counted from zero");
         *self.promotions.entry(reason).or_default() += 1;
         self.event(Code::Promoted, "this node is active now", evidence, fx);
     }
@@ -437,6 +441,8 @@ impl Relationship {
             self.silence_told = true;
             let why = if self.lost {
                 "its store is empty or was lost"
+            } else if self.is_new() {
+                "the cluster is new, and the two were never in step"
             } else if self.must_hear_partner {
                 "its partner may be in partner-down, or it left cleanly"
             } else {

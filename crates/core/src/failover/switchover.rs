@@ -46,8 +46,10 @@ impl Relationship {
         }
         let i_am_active = active == self.slot;
         let deactivated = if i_am_active { &partner } else { me };
-        if to.is_some_and(|to| to != deactivated) {
-            return refuse(format!("{}: that node is active already", self.name), fx);
+        if let Some(to) = to.filter(|to| *to != deactivated) {
+            let active = if i_am_active { me } else { &partner };
+            let what = if to == active { "is active already" } else { "is not one of its two nodes" };
+            return refuse(format!("{}: {to} {what}", self.name), fx);
         }
         let until = fx.instant() + self.settings.heartbeat_timeout * 3;
         self.switchover_request = Some((request, until));
@@ -114,7 +116,8 @@ impl Relationship {
         let state = State::Normal { active: self.slot.other(), since, handover: Handover::None };
         self.enter(state, "the partner took over", fx);
         self.event(Code::Demoted, "the partner is active now", "it confirmed the switchover", fx);
-        self.answer_switchover(CommandResult::Done(format!("{}: the partner is active now", self.name)), fx);
+        let active = self.partner.as_ref().map_or("the partner", NodeName::as_str);
+        self.answer_switchover(CommandResult::Done(format!("{}: {active} is active now", self.name)), fx);
     }
 
     /// What is due in normal.

@@ -196,6 +196,7 @@ impl Node {
         let left = |until: Option<Instant>| until.map(|until| until.since(now));
         let node_of = |slot: Slot| if slot == pair.slot { self.identity.node.clone() } else { partner.clone() };
         let active = pair.is_serving(&self.fx);
+        let heard = peer.session.is_some();
         let partner_active = pair.partner_pulse.as_ref().is_some_and(|(_, pulse)| pulse.serving && pair.is_connected());
         Some(RelationshipStatus {
             name: pair.name.clone(),
@@ -214,11 +215,11 @@ impl Node {
             lost: pair.lost,
             embargo: left(pair.embargo_end()),
             paused: left(pair.paused_until.filter(|&until| until > now)),
-            if_active_dies: self.if_active_dies(pair, &partner),
+            if_active_dies: self.if_active_dies(pair, &partner, heard),
             partner: PartnerStatus {
                 node: partner.clone(),
                 phase: pair.partner_pulse.as_ref().map(|(_, pulse)| pulse.phase),
-                connected: pair.is_connected(),
+                connected: heard,
                 heartbeat_age: now.since(peer.detector.last_contact()),
                 round_trip: peer.detector.seen.round_trip.map(Duration::from_micros),
                 lag_records: pair.table.untaken_len(),
@@ -229,24 +230,23 @@ impl Node {
         })
     }
 
-    fn if_active_dies(&self, pair: &Relationship, partner: &NodeName) -> String {
+    fn if_active_dies(&self, pair: &Relationship, partner: &NodeName, heard: bool) -> String {
         let me = &self.identity.node;
         let timeout = pair.settings.heartbeat_timeout.as_millis();
         let serves = pair.is_serving(&self.fx);
         let heir = if serves { partner } else { me };
-        if !pair.is_connected() {
+        if !heard {
             return if serves {
                 format!("nobody is left: {partner} is not heard")
             } else {
                 format!("nobody is known to be active, and {partner} is not heard")
             };
         }
-        if pair.state.phase() != Phase::Normal {
+        if !pair.is_connected() || pair.state.phase() != Phase::Normal {
             return format!("{heir} may not take over: the two nodes are not in step");
         }
-        if let Some(until) = pair.paused_until.filter(|&until| until > self.fx.instant()) {
-            let left = until.since(self.fx.instant()).as_secs();
-            return format!("nobody takes over for {left} s: promotion is paused; `standfast resume` ends that");
+        if pair.paused_until.is_some_and(|until| until > self.fx.instant()) {
+            return "nobody takes over: promotion is paused; `standfast resume` ends that".to_owned();
         }
         let lag = pair.table.untaken_len();
         let known = match (serves, lag) {

@@ -145,7 +145,9 @@ fn in_words(command: &Command) -> String {
             let rehearsal = if apply.dry_run { "rehearsal of a revision" } else { "a revision" };
             let without: Vec<&str> = apply.without.iter().map(NodeName::as_str).collect();
             let without = if without.is_empty() { String::new() } else { format!(" without {}", without.join(", ")) };
-            format!("{rehearsal} of the configuration{without}: {}", apply.configuration.act.why)
+            let why = &apply.configuration.act.why;
+            let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+            format!("{rehearsal} of the configuration{without}{why}")
         }
         Command::Import(leases) => format!("import of {} leases", leases.len()),
         Command::Leave => "clean stop".to_owned(),
