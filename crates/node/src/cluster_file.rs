@@ -102,3 +102,25 @@ impl Cluster {
         self.nodes.iter().find(|node| node.name.as_str() == name)
     }
 }
+
+/// Two nodes on one machine, for the tests of what is built from a cluster file.
+#[cfg(test)]
+pub(crate) const PAIR: &str = r#"
+    cluster = "hq"
+    [[node]]
+    name = "dhcp-a"
+    rpc = "127.0.0.1:6767"
+    dhcp_listen = ["127.0.0.1:1067"]
+    [[node]]
+    name = "dhcp-b"
+    rpc = "127.0.0.1:6768"
+    dhcp_listen = ["127.0.0.1:1068"]
+    [[relationship]]
+    name = "office"
+    primary = "dhcp-a"
+    standby = "dhcp-b"
+    [[scope]]
+    name = "office-lan"
+    subnet = "10.20.0.0/24"
+    pools = ["10.20.0.50-10.20.0.249"]
+"#;

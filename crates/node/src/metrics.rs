@@ -141,26 +141,10 @@ impl Collector for Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster_file::ClusterFile;
+    use crate::cluster_file::{ClusterFile, PAIR};
     use standfast_core::id::Incarnation;
     use standfast_core::input::Identity;
     use standfast_core::stored::Stored;
-
-    const PAIR: &str = r#"
-        cluster = "hq"
-        [[node]]
-        name = "dhcp-a"
-        rpc = "127.0.0.1:6767"
-        dhcp_listen = ["127.0.0.1:1067"]
-        [[node]]
-        name = "dhcp-b"
-        rpc = "127.0.0.1:6768"
-        dhcp_listen = ["127.0.0.1:1068"]
-        [[scope]]
-        name = "office-lan"
-        subnet = "10.20.0.0/24"
-        pools = ["10.20.0.50-10.20.0.249"]
-    "#;
 
     fn reading() -> Reading {
         let configuration = ClusterFile::parse("cluster.toml", PAIR).unwrap().configuration;
@@ -178,7 +162,7 @@ mod tests {
             status: node.status(),
             counters,
             waiting: 0,
-            promotions: vec![("pair".into(), "switchover", 1)],
+            promotions: vec![("office".into(), "switchover", 1)],
             foreign_servers: 0,
             commits,
             store_bytes: 4_096,

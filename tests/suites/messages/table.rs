@@ -1,6 +1,8 @@
 //! A row for each mistake: how it is made, what the command is, how it ends, and what is said: what, where, what to do.
 
 use crate::{assert_says, loopback_cluster, one_failure, serve, write_cluster};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use standfast_core::time::Wall;
 use standfast_rpc::tls::{Authority, Role};
 use standfast_tests::daemon::binary;
@@ -11,7 +13,9 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A folder in which one thing is wrong: `cluster.toml`, `tls` with two nodes, and the data folder `dhcp-a`.
 pub(crate) struct Row {
@@ -238,15 +242,16 @@ fn every_mistake_is_told_with_what_to_do() {
 fn ended(arguments: &[&str], folder: &Path) -> Output {
     let mut command = Command::new(binary());
     command.args(arguments).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let end = Instant::now() + LONG;
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > end {
-            child.kill().unwrap();
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    child.wait_with_output().unwrap()
+    let child = command.spawn().unwrap();
+    let process = Pid::from_raw(child.id().cast_signed());
+    let (done, output) = mpsc::channel();
+    let waiting = thread::spawn(move || done.send(child.wait_with_output().unwrap()));
+    let output = output.recv_timeout(LONG).unwrap_or_else(|_| {
+        kill(process, Signal::SIGKILL).unwrap();
+        panic!("{arguments:?}: it has not ended")
+    });
+    waiting.join().unwrap().unwrap();
+    output
 }
 
 fn nothing(done: std::io::Result<()>) -> Box<dyn Any> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::cluster_file::ClusterFile;
+use crate::cluster_file::{ClusterFile, PAIR};
 use crate::events::EventLog;
 use crate::handle::{Call, NodeHandle};
 use crate::refused::Who;
@@ -27,33 +27,13 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
-const CLUSTER: &str = r#"
-    cluster = "hq"
-    [[node]]
-    name = "dhcp-a"
-    rpc = "127.0.0.1:6767"
-    dhcp_listen = ["127.0.0.1:1067"]
-    [[node]]
-    name = "dhcp-b"
-    rpc = "127.0.0.1:6768"
-    dhcp_listen = ["127.0.0.1:1068"]
-    [[relationship]]
-    name = "office"
-    primary = "dhcp-a"
-    standby = "dhcp-b"
-    [[scope]]
-    name = "office-lan"
-    subnet = "10.20.0.0/24"
-    pools = ["10.20.0.50-10.20.0.249"]
-"#;
-
 /// A serving loop without a network: it takes calls until nobody can make any, and writes are durable at once.
 fn run_node() -> NodeHandle {
     let poller = Poller::new().unwrap();
     let (handle, calls) = NodeHandle::new(poller.waker());
     thread::spawn(move || {
         let clock = Clock::start();
-        let configuration = ClusterFile::parse("cluster.toml", CLUSTER).unwrap().configuration;
+        let configuration = ClusterFile::parse("cluster.toml", PAIR).unwrap().configuration;
         let identity = Identity { node: "dhcp-a".into(), incarnation: Incarnation(1), new_cluster: false };
         let mut node = Node::new(identity, Arc::new(configuration), Stored::default(), clock.now());
         let mut waiting: BTreeMap<Request, oneshot::Sender<CommandResult>> = BTreeMap::new();
