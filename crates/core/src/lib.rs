@@ -14,6 +14,7 @@ pub mod event;
 pub mod failover;
 pub mod id;
 pub mod input;
+mod labelled;
 pub mod lease;
 pub mod message;
 pub mod mutant;

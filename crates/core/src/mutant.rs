@@ -57,6 +57,8 @@ rules! {
     HomeMerges = "home-merges";
     /// A merged result raises the version.
     MergeRaisesVersion = "merge-raises-version";
+    /// A declined address stays away for as long as its client may believe in it.
+    DeclineKeepsPromise = "decline-keeps-promise";
     /// An extension keeps the larger expiry.
     LargerExpiry = "larger-expiry";
     /// Whoever is promoted takes a new epoch.

@@ -10,6 +10,7 @@ mod told;
 
 use crate::checker::Violation;
 use standfast_core::mutant::Rule;
+use std::collections::BTreeMap;
 use story::Story;
 
 pub use stories::SCENARIOS;
@@ -36,6 +37,8 @@ pub struct Told {
     pub lines: Vec<String>,
     /// The invariants that were broken.
     pub violations: Vec<Violation>,
+    /// How often each kind of thing occurred.
+    pub coverage: BTreeMap<String, u64>,
 }
 
 impl Scenario {
@@ -56,7 +59,7 @@ impl Scenario {
     /// The whole text: what it shows, the transcript, the verdict.
     #[must_use]
     pub fn text(&self) -> String {
-        let Told { lines, violations } = self.tell();
+        let Told { lines, violations, .. } = self.tell();
         let heading = self.shows.map(|line| format!("# {line}\n")).concat();
         let verdict = violations.iter().map(|broken| format!("BROKEN {}: {}\n", broken.invariant, broken.detail));
         let verdict: String = verdict.collect();

@@ -9,7 +9,6 @@ use super::limits::Limits;
 use super::parameters::lease_time;
 use super::pending::Pending;
 use super::query::{Kind, RequestKind};
-use super::reason::reasons;
 use super::reservation::{Reservations, identity};
 use crate::configuration::{Configuration, Pool, Probe, Reservation, ReservationHolder, Scope};
 use crate::effects::Effects;
@@ -17,6 +16,7 @@ use crate::event::Code;
 use crate::failover::granting::{Refusal, Right, Wish};
 use crate::failover::relationship::Relationship;
 use crate::failover::serving::Serving;
+use crate::labelled::labelled;
 use crate::lease::record::{ClientId, Lease, LeaseState};
 use crate::lease::table::PoolIndex;
 use std::net::Ipv4Addr;
@@ -43,7 +43,7 @@ pub(crate) enum Decision {
     Silence(Silence),
 }
 
-reasons! {
+labelled! {
     /// Why nothing is said.
     Silence {
         /// The scope is active on another node, or on none yet.

@@ -1,32 +1,5 @@
 //! Why a message gets no answer, as counted and as told to people.
 
-/// An enum of reasons, each with a label for metrics; what its comment says is what people are told.
-macro_rules! reasons {
-    ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $reason:ident = $label:literal,)+ }) => {
-        $(#[doc = $about])+
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub enum $name { $($(#[doc = $doc])+ $reason,)+ }
-
-        impl $name {
-            /// Every one there is.
-            pub const ALL: &[Self] = &[$(Self::$reason),+];
-
-            /// As a metric label.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$reason => $label,)+ }
-            }
-
-            /// As a sentence for people.
-            #[must_use]
-            pub fn sentence(self) -> &'static str {
-                match self { $(Self::$reason => concat!($($doc),+).trim_ascii_start(),)+ }
-            }
-        }
-    };
-}
-pub(crate) use reasons;
-
 use super::answer::Silence;
 use super::query::Malformed;
 use super::selection::Unselected;

@@ -17,9 +17,9 @@
 
 use super::credentials::RelayTrust;
 use super::query::{Delivery, Query};
-use super::reason::reasons;
 use crate::configuration::{Configuration, Scope};
 use crate::input::Link;
+use crate::labelled::labelled;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
@@ -60,7 +60,7 @@ pub enum Sign {
     Link,
 }
 
-reasons! {
+labelled! {
     /// Why no scope was found.
     Unselected {
         /// No scope is configured for the client's link.

@@ -24,8 +24,8 @@
 //! | PartnerDown | yes | there is proof that the partner does not serve |
 //! | Leaving | no | a clean stop towards a connected partner |
 
-use crate::dhcp::reason::reasons;
 use crate::id::Slot;
+use crate::labelled::labelled;
 use crate::time::Instant;
 use std::fmt;
 
@@ -213,7 +213,7 @@ impl fmt::Display for Phase {
     }
 }
 
-reasons! {
+labelled! {
     /// Why the partner is believed not to serve.
     Proof {
         /// The partner said so before it stopped, and everything it granted is taken.

@@ -6,8 +6,8 @@
 //! taken by the partner in its turn, or one version would have two contents, one of which counts as acknowledged.
 
 use super::record::{Lease, LeaseState};
-use crate::dhcp::reason::reasons;
 use crate::id::Slot;
+use crate::labelled::labelled;
 use crate::mutant::{Rule, holds};
 use crate::time::Instant;
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub enum Merged {
     NotTaken,
 }
 
-reasons! {
+labelled! {
     /// Which case of the rule decided, and by what: whoever tests merging counts them.
     Case {
         /// Both hold one version.
@@ -168,7 +168,8 @@ fn decide(merging: Merging, mine: &Lease, theirs: &Lease) -> (Case, Merged) {
     let (winner, loser) = if theirs_wins { (theirs, mine) } else { (mine, theirs) };
     let mut kept = winner.clone();
     // A client that found its address in use by word of one node may have it from the other again, and believe in it.
-    let promised = matches!(kept.state, LeaseState::Bound | LeaseState::Declined);
+    let declined = kept.state == LeaseState::Declined && holds(Rule::DeclineKeepsPromise);
+    let promised = kept.state == LeaseState::Bound || declined;
     if same_client && promised && loser.state == LeaseState::Bound {
         kept.expiry = kept.expiry.max(loser.expiry);
     }

@@ -4,6 +4,7 @@
 use super::Told;
 use crate::checker::Violation;
 use crate::client::{Order, SECOND};
+use crate::coverage;
 use crate::disk::Durable;
 use crate::faults::Undo;
 use crate::random::Random;
@@ -52,8 +53,11 @@ impl Story {
     }
 
     /// What was told, and how it was judged.
-    pub(crate) fn told(self) -> Told {
-        Told { lines: self.world.transcript.lines().to_vec(), violations: self.world.judge.violations }
+    pub(crate) fn told(mut self) -> Told {
+        let World { hosts, transcript, .. } = &mut self.world;
+        hosts.iter().for_each(|host| coverage::harvest(host, transcript));
+        let World { transcript, judge, .. } = self.world;
+        Told { lines: transcript.lines().to_vec(), violations: judge.violations, coverage: transcript.coverage }
     }
 
     // Before it begins

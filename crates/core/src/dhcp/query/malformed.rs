@@ -1,9 +1,9 @@
 //! Why a packet is dropped unread.
 
-use crate::dhcp::reason::reasons;
+use crate::labelled::labelled;
 use std::fmt;
 
-reasons! {
+labelled! {
     /// Why a packet was dropped unread.
     Malformed {
         /// Shorter than the fixed header and the magic cookie.

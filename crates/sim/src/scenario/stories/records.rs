@@ -405,3 +405,101 @@ pub(super) static RELINQUISH_VERSION: Scenario = Scenario {
         story.ends_in_step();
     },
 };
+
+pub(super) static DECLINED: Scenario = Scenario {
+    name: "declined-here-and-extended-there",
+    shows: [
+        "X declines its address at a, and has it again from b, which has not heard of that. The two merge what they know.",
+        "Rule: the address stays declined, and from everyone else for as long as its client may believe in it.",
+    ],
+    needs: &[(Rule::DeclineKeepsPromise, "one_client_per_address")],
+    tell: |story| {
+        story.pool(100, 100);
+        story.begin();
+        story.discovers(X);
+        story.wait(1);
+        story.cuts_link();
+        story.wait(2);
+        story.hears(X, &[A]);
+        story.declines(X);
+        story.wait(1);
+        story.hears(X, &[B]);
+        story.reboots_with(X, address(100));
+        story.wait(1);
+        story.keeps(X, address(100));
+        story.heals_link();
+        story.wait(2);
+        story.shows_leases(A);
+        story.wait(40);
+        story.discovers(Y);
+        story.wait(1);
+        story.keeps(X, address(100));
+        story.has_nothing(Y);
+        story.wait(30);
+        story.discovers(Y);
+        story.wait(1);
+        story.keeps(Y, address(100));
+        story.ends_in_step();
+    },
+};
+
+pub(super) static FREED_TWICE: Scenario = Scenario {
+    name: "freed-on-both",
+    shows: [
+        "B relinquishes a lease that is over, and dies before a hears of it. In partner-down a sets it free as well.",
+        "Rule: of two records that are over and have not seen each other, the higher epoch stays, then the higher slot.",
+    ],
+    needs: &[],
+    tell: |story| {
+        story.pool(100, 100);
+        story.begin();
+        story.discovers(X);
+        story.wait_ms(69_500);
+        story.cuts_link();
+        story.wait_ms(800);
+        story.shows_leases(B);
+        story.cuts_power(B);
+        story.heals_link();
+        story.wait(2);
+        story.says_partner_is_off(A, false);
+        story.wait(35);
+        story.shows_leases(A);
+        story.starts(B);
+        story.wait(3);
+        story.shows_leases(A);
+        story.ends_in_step();
+    },
+};
+
+pub(super) static GIVEN_TWICE: Scenario = Scenario {
+    name: "given-twice-in-one-epoch",
+    shows: [
+        "B gives an address to y, as a asked; a never hears of it. Each node is told, untruly, that the other is off.",
+        "Rule: of two live leases that neither rank nor epoch tells apart, that of the higher slot stays. It is a conflict.",
+    ],
+    needs: &[],
+    tell: |story| {
+        story.pool(101, 101);
+        story.begin();
+        story.link_takes(100);
+        story.discovers(Y);
+        story.wait_ms(20);
+        story.cuts_way_from(B);
+        story.wait(2);
+        story.has_nothing(Y);
+        story.cuts_link();
+        story.wait(1);
+        story.says_partner_is_off(A, false);
+        story.says_partner_is_off(B, false);
+        story.forgives_the_untrue_promise();
+        story.wait(35);
+        story.hears(Z, &[A]);
+        story.discovers(Z);
+        story.wait(1);
+        story.keeps(Z, address(101));
+        story.heals_link();
+        story.wait(2);
+        story.shows_leases(A);
+        story.ends_in_step();
+    },
+};
