@@ -13,6 +13,7 @@
 //! What a record means is not known here. Records are written whole and replace each other by key.
 
 mod base;
+mod block;
 mod error;
 mod folder;
 mod journal;
@@ -355,21 +356,15 @@ fn open_and_read(dir: &Path, each: impl FnMut(&[u8], &[u8])) -> Result<(Open, Ve
     Ok((Open { keeper: Keeper::Idle(base), journal, since, tip, commits }, set_aside))
 }
 
-/// Hands every whole record to `each`, in the order of the keys; returns the keys of those that are not.
+/// Hands every whole record to `each`, those of the database first; returns the keys of those that are not.
 fn read(base: &Base, newer: &Entries, mut each: impl FnMut(&[u8], &[u8])) -> Result<Vec<Vec<u8>>, StoreError> {
     let mut set_aside = Vec::new();
-    let mut newer = newer.iter().peekable();
-    base.scan(|key, payload| {
-        while let Some((new, payload)) = newer.next_if(|(new, _)| new.as_slice() < key) {
-            each(new, payload);
-        }
-        match (newer.next_if(|(new, _)| new.as_slice() == key), payload) {
-            (Some((_, payload)), _) => each(key, payload),
-            (None, Some(payload)) => each(key, payload),
-            (None, None) => set_aside.push(key.to_vec()),
-        }
+    base.scan(|key, payload| match payload {
+        _ if newer.contains_key(key) => {}
+        Some(payload) => each(key, payload),
+        None => set_aside.push(key.to_vec()),
     })?;
-    newer.for_each(|(key, payload)| each(key, payload));
+    newer.iter().for_each(|(key, payload)| each(key, payload));
     Ok(set_aside)
 }
 

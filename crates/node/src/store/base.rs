@@ -6,11 +6,13 @@
 //!   records, which [`Base::scan`] compares with what it reads;
 //! - after an error it stays broken for as long as it is open, so going on means closing and opening it again.
 
+use super::block::{Block, locate};
 use super::error::StoreError;
 use super::folder::{self, DB};
 use super::journal::Entries;
-use super::mark::{MARK, Mark};
-use super::value::{Unsealed, seal, stored_checksum, unseal};
+use super::mark::{LAYOUT, MARK, Mark};
+use super::value::{OVERHEAD, Unsealed, seal, stored_checksum, unseal};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -74,13 +76,43 @@ impl Base {
         .map(|_| ())
     }
 
-    /// Takes over the mark of a database that was just opened.
+    /// Takes over the mark of a database that was just opened, and brings an older one to the layout of today.
     pub(super) fn read_mark(&mut self) -> Result<(), StoreError> {
         let value = guarded(&self.dir, || self.db.get(MARK).map_err(|error| from_sled(&self.dir, error)))?;
         let payload = value.as_deref().map(|value| unseal(MARK, value));
         let Some(Unsealed::Payload(payload)) = payload else { return Err(self.damaged("what it held is gone")) };
-        self.mark = Mark::from_payload(payload).ok_or_else(|| self.damaged("its mark has a strange length"))?;
-        Ok(())
+        let mark = Mark::from_payload(payload).ok_or_else(|| self.damaged("its mark has a strange length"))?;
+        self.mark = mark.0;
+        match mark.1 {
+            LAYOUT => Ok(()),
+            1 => self.put_into_blocks(),
+            version => Err(StoreError::NewerFormat { dir: self.dir.clone(), version }),
+        }
+    }
+
+    /// Puts records that have a value each into blocks, as they are sealed. One batch, so that they are in either layout
+    /// whenever the power goes.
+    fn put_into_blocks(&mut self) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        let mut blocks = BTreeMap::<_, Block<'_>>::new();
+        let mut found = Mark::default();
+        guarded(&self.dir, || {
+            for record in self.db.iter() {
+                let (key, value) = record.map_err(|error| from_sled(&self.dir, error))?;
+                if !is_own(&key) {
+                    found.add(stored_checksum(&value));
+                    let (block, place) = locate(&key);
+                    blocks.entry(block).or_default().put(place, value.to_vec());
+                    batch.remove(key);
+                }
+            }
+            self.compare(found)
+        })?;
+        for (key, block) in blocks {
+            block.write(&key, &mut self.sealed);
+            batch.insert(key, self.sealed.as_slice());
+        }
+        self.write(batch, self.mark)
     }
 
     /// Writes all of `entries` or none, as everything up to the commit `number`, and returns when they survive a power
@@ -89,20 +121,38 @@ impl Base {
     /// One batch, however many they are: of several that are not synced yet a power cut may keep a later one without an
     /// earlier one, sled does not notice, and the sum of the records says that the store is damaged.
     pub(super) fn commit(&mut self, entries: &Entries, number: u64) -> Result<(), StoreError> {
-        let Self { dir, db, file, mark, synced_blobs, sealed } = self;
+        let Self { dir, db, mark, sealed, .. } = self;
         let mut next = mark.up_to(number);
+        let mut batch = sled::Batch::default();
         guarded(dir, || {
-            let mut batch = sled::Batch::default();
-            for (key, payload) in entries {
-                if let Some(old) = db.get(key).map_err(|error| from_sled(dir, error))? {
-                    next.subtract(stored_checksum(&old));
+            for (block_key, changes) in by_block(entries) {
+                let old = db.get(&block_key).map_err(|error| from_sled(dir, error))?;
+                let mut block = match &old {
+                    Some(value) => Block::read(dir, &block_key, value)?,
+                    None => Block::default(),
+                };
+                for Change { place, key, payload } in changes {
+                    let mut record = Vec::with_capacity(payload.len() + OVERHEAD);
+                    seal(key, payload, &mut record);
+                    next.add(stored_checksum(&record));
+                    if let Some(old) = block.put(place, record) {
+                        next.subtract(stored_checksum(&old));
+                    }
                 }
-                seal(key, payload, sealed);
-                next.add(stored_checksum(sealed));
-                batch.insert(key.as_slice(), sealed.as_slice());
+                block.write(&block_key, sealed);
+                batch.insert(block_key, sealed.as_slice());
             }
-            seal(MARK, &next.to_payload(), sealed);
-            batch.insert(MARK, sealed.as_slice());
+            Ok(())
+        })?;
+        self.write(batch, next)
+    }
+
+    /// Writes a batch and the mark of the store as it is then, durably.
+    fn write(&mut self, mut batch: sled::Batch, next: Mark) -> Result<(), StoreError> {
+        let Self { dir, db, file, mark, synced_blobs, sealed } = self;
+        seal(MARK, &next.to_payload(), sealed);
+        batch.insert(MARK, sealed.as_slice());
+        guarded(dir, || {
             db.apply_batch(batch).map_err(|error| from_sled(dir, error))?;
             db.flush().map_err(|error| from_sled(dir, error))
         })?;
@@ -112,31 +162,33 @@ impl Base {
         Ok(())
     }
 
-    /// Hands the key and payload of every record to `each`, in the order of the keys; without a payload if it is not what
-    /// was written. Fails if any is missing or old.
+    /// Hands the key and payload of every record to `each`; without a payload if it is not what was written. Fails if any
+    /// is missing or old.
     pub(super) fn scan(&self, mut each: impl FnMut(&[u8], Option<&[u8]>)) -> Result<(), StoreError> {
         guarded(&self.dir, || {
             let mut found = Mark::default();
-            for record in self.db.iter() {
-                let (key, value) = record.map_err(|error| from_sled(&self.dir, error))?;
-                if key.first() == Some(&0) {
+            for block in self.db.iter() {
+                let (block_key, value) = block.map_err(|error| from_sled(&self.dir, error))?;
+                if is_own(&block_key) {
                     continue;
                 }
-                found.add(stored_checksum(&value));
-                match unseal(&key, &value) {
-                    Unsealed::Payload(payload) => each(&key, Some(payload)),
-                    Unsealed::Damaged => each(&key, None),
-                    Unsealed::Newer(version) => {
-                        return Err(StoreError::NewerFormat { dir: self.dir.clone(), version });
+                for (key, record) in Block::read(&self.dir, &block_key, &value)?.records(&block_key) {
+                    found.add(stored_checksum(record));
+                    match unseal(&key, record) {
+                        Unsealed::Payload(payload) => each(&key, Some(payload)),
+                        Unsealed::Damaged => each(&key, None),
+                        Unsealed::Newer(version) => {
+                            return Err(StoreError::NewerFormat { dir: self.dir.clone(), version });
+                        }
                     }
                 }
             }
-            if self.mark.same_records(found) {
-                Ok(())
-            } else {
-                Err(self.damaged("some of its records are old or missing"))
-            }
+            self.compare(found)
         })
+    }
+
+    fn compare(&self, found: Mark) -> Result<(), StoreError> {
+        if self.mark.same_records(found) { Ok(()) } else { Err(self.damaged("some of its records are old or missing")) }
     }
 
     /// Closes it and says whether that went well. Nothing that was committed depends on it.
@@ -153,6 +205,28 @@ impl Base {
     fn damaged(&self, what: &str) -> StoreError {
         StoreError::damaged(&self.dir, what)
     }
+}
+
+/// A record that is written at its place in a block.
+struct Change<'a> {
+    place: usize,
+    key: &'a [u8],
+    payload: &'a [u8],
+}
+
+/// What changes in which block.
+fn by_block(entries: &Entries) -> BTreeMap<Vec<u8>, Vec<Change<'_>>> {
+    let mut blocks = BTreeMap::<_, Vec<_>>::new();
+    for (key, payload) in entries {
+        let (block, place) = locate(key);
+        blocks.entry(block).or_default().push(Change { place, key, payload });
+    }
+    blocks
+}
+
+/// Keys that start with a zero byte are the store's own.
+fn is_own(key: &[u8]) -> bool {
+    key.first() == Some(&0)
 }
 
 /// Syncs the files into which sled puts pages too large for its log, from the number `after` on; returns the highest

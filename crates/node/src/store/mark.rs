@@ -20,6 +20,10 @@ pub(super) const MARK: &[u8] = b"\0mark";
 /// Name of the file with the number of the last commit.
 pub(super) const TIP: &str = "tip";
 
+/// How the records lie in the database; raised when a reader of the old one could not find them. In the first, whose
+/// mark did not say so, each had a value of its own.
+pub(super) const LAYOUT: u8 = 2;
+
 /// What a store holds, in two numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Mark {
@@ -50,17 +54,23 @@ impl Mark {
         self.sum == other.sum
     }
 
-    pub(super) fn to_payload(self) -> [u8; 16] {
-        let mut payload = [0; 16];
+    pub(super) fn to_payload(self) -> [u8; 17] {
+        let mut payload = [LAYOUT; 17];
         payload[..8].copy_from_slice(&self.commits.to_le_bytes());
-        payload[8..].copy_from_slice(&self.sum.to_le_bytes());
+        payload[8..16].copy_from_slice(&self.sum.to_le_bytes());
         payload
     }
 
-    pub(super) fn from_payload(payload: &[u8]) -> Option<Self> {
-        let (commits, sum) = payload.split_first_chunk()?;
-        let commits = u64::from_le_bytes(*commits);
-        Some(Self { commits, sum: u64::from_le_bytes(sum.try_into().ok()?) })
+    /// The mark, and the layout of the records.
+    pub(super) fn from_payload(payload: &[u8]) -> Option<(Self, u8)> {
+        let (commits, rest) = payload.split_first_chunk()?;
+        let (sum, layout) = rest.split_first_chunk()?;
+        let layout = match layout {
+            [] => 1,
+            [layout] => *layout,
+            [..] => return None,
+        };
+        Some((Self { commits: u64::from_le_bytes(*commits), sum: u64::from_le_bytes(*sum) }, layout))
     }
 }
 
@@ -138,7 +148,8 @@ mod tests {
         fn a_mark_survives_the_way_through_the_store(commits: u64, checksum: u32) {
             let mut mark = Mark { commits, sum: 0 };
             mark.add(checksum);
-            prop_assert_eq!(Mark::from_payload(&mark.to_payload()), Some(mark));
+            prop_assert_eq!(Mark::from_payload(&mark.to_payload()), Some((mark, LAYOUT)));
+            prop_assert_eq!(Mark::from_payload(&mark.to_payload()[..16]), Some((mark, 1)));
         }
     }
 

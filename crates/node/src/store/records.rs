@@ -1,7 +1,7 @@
 //! Everything a store held, in two allocations instead of two million: a million leases must not leave the heap in
 //! pieces before the node has answered anyone.
 
-/// Keys and payloads, in the order of the keys.
+/// Keys and payloads.
 #[derive(Debug, Default)]
 pub struct Records {
     bytes: Vec<u8>,

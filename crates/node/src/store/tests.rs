@@ -1,6 +1,7 @@
 //! The store against a disk that misbehaves in the ways seen in the field.
 
-use super::mark::MARK;
+use super::block::{Block, locate};
+use super::mark::{MARK, Mark};
 use super::value::seal;
 use super::*;
 use std::collections::BTreeMap;
@@ -16,8 +17,11 @@ fn commit(store: &mut Store, pairs: Pairs<'_>) {
     store.commit(pairs.iter().copied()).unwrap();
 }
 
+/// In the order of the keys.
 fn pairs(records: &Records) -> Vec<(Vec<u8>, Vec<u8>)> {
-    records.iter().map(|(key, payload)| (key.to_vec(), payload.to_vec())).collect()
+    let mut pairs: Vec<_> = records.iter().map(|(key, payload)| (key.to_vec(), payload.to_vec())).collect();
+    pairs.sort();
+    pairs
 }
 
 /// A closed store with `count` records, in a folder of its own.
@@ -138,6 +142,19 @@ fn a_store_with_a_torn_record_is_not_believed() {
 }
 
 #[test]
+fn a_block_that_does_not_say_what_it_has_is_not_believed() {
+    let (_scratch, dir) = filled(10);
+    let base = Base::open(&dir).unwrap();
+    let (block_key, place) = locate(&key(3));
+    let mut value = base.db.get(&block_key).unwrap().unwrap().to_vec();
+    // As if that record had never been there.
+    value[1 + place / 8] ^= 1 << (place % 8);
+    base.db.insert(block_key, value).unwrap();
+    base.close().unwrap();
+    assert_replaced(&Store::open(&dir).unwrap());
+}
+
+#[test]
 fn a_store_with_an_older_record_is_not_believed() {
     let (_scratch, dir) = filled(10);
     let mut store = Store::open(&dir).unwrap().store;
@@ -205,12 +222,18 @@ fn without_a_tip_a_store_is_believed() {
     assert_eq!(pairs(&opened.records), expected(10));
 }
 
-/// Changes a stored value behind the store's back.
+/// Changes a stored record, an empty one if there is none, behind the store's back.
 fn overwrite(dir: &Path, key: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
     let base = Base::open(dir).unwrap();
-    let mut value = base.db.get(key).unwrap().unwrap().to_vec();
-    change(&mut value);
-    base.db.insert(key, value).unwrap();
+    let (block_key, place) = locate(key);
+    let value = base.db.get(&block_key).unwrap();
+    let mut block = value.as_deref().map_or_else(Block::default, |value| Block::read(dir, &block_key, value).unwrap());
+    let mut record = block.put(place, Vec::new()).map(|record| record.to_vec()).unwrap_or_default();
+    change(&mut record);
+    block.put(place, record);
+    let mut changed = Vec::new();
+    block.write(&block_key, &mut changed);
+    base.db.insert(block_key, changed).unwrap();
     base.close().unwrap();
 }
 
@@ -226,14 +249,58 @@ fn assert_replaced(opened: &Opened) {
 #[test]
 fn a_record_of_a_later_version_stops_the_start_and_nothing_is_touched() {
     let (_scratch, dir) = filled(2);
-    let base = Base::open(&dir).unwrap();
-    let mut value = vec![value::VERSION + 1];
-    value.extend_from_slice(&crc32c::crc32c_append(crc32c::crc32c(b"new"), &value).to_le_bytes());
-    base.db.insert(b"new", value).unwrap();
-    base.close().unwrap();
+    overwrite(&dir, b"new", |record| {
+        record.push(value::VERSION + 1);
+        record.extend_from_slice(&crc32c::crc32c_append(crc32c::crc32c(b"new"), record).to_le_bytes());
+    });
     for _ in 0..2 {
         assert!(matches!(Store::open(&dir).unwrap_err(), StoreError::NewerFormat { version: 2, .. }));
     }
+}
+
+#[test]
+fn a_store_of_a_later_layout_stops_the_start_and_nothing_is_touched() {
+    let (_scratch, dir) = filled(2);
+    let base = Base::open(&dir).unwrap();
+    let mut mark = base.db.get(MARK).unwrap().unwrap().to_vec();
+    let mut payload = Mark::default().to_payload();
+    payload[16] += 1;
+    seal(MARK, &payload, &mut mark);
+    base.db.insert(MARK, mark).unwrap();
+    base.close().unwrap();
+    for _ in 0..2 {
+        assert!(matches!(Store::open(&dir).unwrap_err(), StoreError::NewerFormat { version: 3, .. }));
+    }
+}
+
+/// A store of the first layout, in which every record has a value of its own, with a record in it that is damaged.
+#[test]
+fn a_store_of_the_first_layout_is_taken_over() {
+    let (_scratch, dir) = filled(0);
+    let base = Base::open(&dir).unwrap();
+    let mut mark = Mark::default().up_to(0);
+    let mut sealed = Vec::new();
+    for (key, payload) in expected(40) {
+        seal(&key, &payload, &mut sealed);
+        mark.add(value::stored_checksum(&sealed));
+        sealed[7] ^= u8::from(key == self::key(3));
+        base.db.insert(key, sealed.as_slice()).unwrap();
+    }
+    seal(MARK, &mark.to_payload()[..16], &mut sealed);
+    base.db.insert(MARK, sealed.as_slice()).unwrap();
+    base.close().unwrap();
+    let kept: Vec<_> = expected(40).into_iter().filter(|(k, _)| *k != key(3)).collect();
+    for _ in 0..2 {
+        let opened = Store::open(&dir).unwrap();
+        assert_eq!(opened.condition, Condition::Kept);
+        assert_eq!(opened.set_aside, [key(3)]);
+        assert_eq!(pairs(&opened.records), kept);
+        opened.store.close().unwrap();
+    }
+    let mut store = Store::open(&dir).unwrap().store;
+    commit(&mut store, &[(&key(3), &payload(3))]);
+    store.close().unwrap();
+    assert_eq!(pairs(&Store::open(&dir).unwrap().records), expected(40));
 }
 
 #[test]
@@ -378,7 +445,7 @@ fn reopening_notices_what_is_gone() {
     let (_scratch, dir) = filled(3);
     let mut store = Store::open(&dir).unwrap().store;
     let open = store.open.as_mut().unwrap();
-    open.keeper.base(&dir).unwrap().db.remove(key(1)).unwrap();
+    open.keeper.base(&dir).unwrap().db.remove(locate(&key(1)).0).unwrap();
     let error = store.reopen().unwrap_err();
     assert!(error.to_string().contains("old or missing"), "{error}");
     let error = store.commit([(b"x".as_slice(), b"y".as_slice())].into_iter()).unwrap_err();

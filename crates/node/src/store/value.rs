@@ -7,6 +7,8 @@
 pub(super) const VERSION: u8 = 1;
 
 const CHECKSUM: usize = 4;
+/// Bytes of a value beside its payload.
+pub(super) const OVERHEAD: usize = 1 + CHECKSUM;
 
 /// What a stored value turned out to be.
 #[derive(Debug, PartialEq, Eq)]
