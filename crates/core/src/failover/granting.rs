@@ -104,8 +104,8 @@ enum WaitsFor {
 pub(crate) enum Settled {
     /// The client has the address for so long.
     Granted { address: Ipv4Addr, lease: Duration, pending: Box<Pending> },
-    /// The home did not give the address.
-    Refused { pending: Box<Pending> },
+    /// The home did not give the address, or did not answer; for people: which.
+    Refused { pending: Box<Pending>, why: &'static str },
     /// Nobody answered when the address was looked for, which may be offered now.
     Quiet(Probing),
     /// There will be no reply, and why.
@@ -116,7 +116,7 @@ impl Settled {
     /// Whose request it was, and of which type.
     pub(crate) fn from(&self) -> (HardwareAddress, &'static str) {
         let (Self::Granted { pending, .. }
-        | Self::Refused { pending }
+        | Self::Refused { pending, .. }
         | Self::Quiet(Probing { pending, .. })
         | Self::Dropped { pending, .. }) = self;
         (pending.query.hardware, pending.query.kind.as_str())
@@ -386,7 +386,7 @@ impl Relationship {
         let Some(record) = record else {
             if let Some(held) = held {
                 self.table.release_offered(address);
-                fx.settled.push(Settled::Refused { pending: held.pending });
+                fx.settled.push(Settled::Refused { pending: held.pending, why: "the address is no longer free" });
             }
             return;
         };
@@ -445,7 +445,7 @@ impl Relationship {
                 }
                 WaitsFor::Answer { .. } => {
                     self.table.release_offered(address);
-                    drop_reply(held.pending, Silence::PartnerSlow, fx);
+                    give_up_asking(held.pending, fx);
                 }
                 // Not among those that wait for a time.
                 WaitsFor::Write { .. } => {}
@@ -526,6 +526,16 @@ impl Relationship {
         let acked = if fx.absence.doubt().is_none() { acked(lease, client) } else { Instant::NEVER };
         let lead_time = self.allowance.lead_time.map_or(self.settings.mclt, |older| older.min(self.settings.mclt));
         (now + duration).min(acked.max(now) + lead_time)
+    }
+}
+
+/// The home does not answer. A client that chose our offer has nothing yet and starts again at once when it is refused,
+/// instead of waiting for its own time-out (RFC 2131 section 3.1.4); no other has to hear of it.
+fn give_up_asking(pending: Box<Pending>, fx: &mut Effects) {
+    if pending.query.server_identifier.is_some() {
+        fx.settled.push(Settled::Refused { pending, why: "the home of the address does not answer" });
+    } else {
+        drop_reply(pending, Silence::PartnerSlow, fx);
     }
 }
 

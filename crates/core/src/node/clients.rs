@@ -187,10 +187,10 @@ impl Node {
                 self.say(&pending, Saying { kind: AnswerKind::Ack, address, lease: Some(lease), why: "" })
             }
             // That the home does not give an address is no evidence against a client that says it has it.
-            Settled::Refused { pending } if pending.query.server_identifier.is_none() => {
+            Settled::Refused { pending, .. } if pending.query.server_identifier.is_none() => {
                 Err(Silence::UnknownClient.as_str())
             }
-            Settled::Refused { pending } => self.refuse(&pending, "the address is no longer free"),
+            Settled::Refused { pending, why } => self.refuse(&pending, why),
             Settled::Quiet(probing) => self.nobody_answered(probing),
             Settled::Dropped { why, .. } => Err(why.as_str()),
         }

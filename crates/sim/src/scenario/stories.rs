@@ -30,6 +30,7 @@ pub static SCENARIOS: &[&Scenario] = &[
     &clients::UNHEARD,
     &clients::DURABLE_ACK,
     &clients::AGED_ACK,
+    &clients::ASKED_IN_VAIN,
     &clients::SHORTER,
     &alone::PARTNER_DOWN,
     &alone::GREW,

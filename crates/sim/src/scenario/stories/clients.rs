@@ -216,6 +216,31 @@ pub(super) static DURABLE_ACK: Scenario = Scenario {
     },
 };
 
+pub(super) static ASKED_IN_VAIN: Scenario = Scenario {
+    name: "asked-in-vain",
+    shows: [
+        "A has offered y an address of b's home, and b dies before it can be asked. Y does not wait for its own time-out.",
+        "Rule: a client that chose an offer which cannot be kept is refused at once; it holds nothing and starts again.",
+    ],
+    needs: &[],
+    tell: |story| {
+        story.begin();
+        story.discovers(X);
+        story.wait(1);
+        story.discovers(Y);
+        story.wait_ms(5);
+        story.cuts_power(B);
+        story.wait(2);
+        story.has_nothing(Y);
+        story.discovers(Y);
+        story.wait(1);
+        story.keeps(Y, address(102));
+        story.starts(B);
+        story.wait(2);
+        story.ends_in_step();
+    },
+};
+
 pub(super) static AGED_ACK: Scenario = Scenario {
     name: "an-answer-that-waited",
     shows: [
