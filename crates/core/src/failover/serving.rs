@@ -23,6 +23,10 @@ use crate::time::Instant;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+/// How many times the free addresses of this node's own home the partner's may be before it is asked for one of them. An
+/// ask costs as much as a grant, and a partner that has to serve alone needs a stock more than the node that serves now.
+const STOCK: u64 = 2;
+
 /// One relationship, active on this node now.
 pub(crate) struct Serving<'a> {
     pair: &'a mut Relationship,
@@ -73,16 +77,18 @@ impl Serving<'_> {
         self.pair.right_to(address, client, self.fx)
     }
 
-    /// The next free address of a pool, of the home that has more of them and gives them.
+    /// The next free address of a pool, of a home that gives them: of this node's own, which nobody need be asked for, unless
+    /// the partner's has more than [`STOCK`] times as many.
     pub(crate) fn next_free(&mut self, pool: PoolIndex) -> Option<Ipv4Addr> {
         let giving = Giving::of(self.pair, self.fx);
         let own = self.pair.partner.as_ref().map(|_| self.pair.slot);
-        let elsewhere = own.map(Slot::other).filter(|_| self.pair.may_draw_on_partner());
-        let mut homes = vec![own];
-        homes.extend(elsewhere.map(Some));
+        let partners = own.map(Slot::other).filter(|_| self.pair.may_draw_on_partner()).map(Some);
         let table = &mut self.pair.table;
-        homes.sort_by_key(|&home| std::cmp::Reverse(table.free_in(pool, home)));
-        homes.into_iter().find_map(|home| {
+        let mut homes = [Some(own), partners];
+        if partners.is_some_and(|home| table.free_in(pool, home) > STOCK * table.free_in(pool, own)) {
+            homes.reverse();
+        }
+        homes.into_iter().flatten().find_map(|home| {
             let at_home = home == own;
             table.next_free(pool, home, giving.certain, |_, lease| giving.may_offer(at_home, lease))
         })

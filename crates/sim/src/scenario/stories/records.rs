@@ -287,7 +287,7 @@ pub(super) static TIMES_LEARNT: Scenario = Scenario {
         story.wait(1);
         story.renews(X);
         story.wait_ms(100);
-        story.keeps(X, address(101));
+        story.keeps(X, address(102));
         story.cuts_power(A);
         story.wait(30);
         story.cuts_power(B);
@@ -304,7 +304,7 @@ pub(super) static TIMES_LEARNT: Scenario = Scenario {
         story.wait(23);
         story.rebinds(X);
         story.wait(1);
-        story.keeps(X, address(101));
+        story.keeps(X, address(102));
         story.heals_link();
         story.wait(2);
         story.ends_in_step();
