@@ -27,12 +27,12 @@ use crate::effects::Effects;
 use crate::event::Code;
 use crate::failover::relationship::{Beginning, REUSE_GRACE, Relationship};
 use crate::id::{NodeName, RelationshipName, Sequence};
-use crate::input::{Identity, Input, Link, StoreHealth};
+use crate::input::{Identity, Input, Link, Request, StoreHealth};
 use crate::lease::merge::Case;
 use crate::lease::record::Lease;
 use crate::lease::table::LeaseTable;
 use crate::mutant::{Rule, holds};
-use crate::output::{Outputs, StoredRecord};
+use crate::output::{CommandResult, Outputs, StoredRecord};
 use crate::peer::Peer;
 use crate::revisions::Revisions;
 use crate::stored::{NodeRecord, RelationshipRecord, Stored};
@@ -86,6 +86,8 @@ pub struct Node {
     limits: Limits,
     deeds: explain::Deeds,
     foreign: foreign::ForeignServers,
+    /// Operators who wait until the homes of what they import have answered.
+    importing: Vec<(Request, CommandResult)>,
     /// The process is to end.
     leaving: bool,
 }
@@ -159,12 +161,12 @@ impl Node {
             limits: Limits::default(),
             deeds: explain::Deeds::default(),
             foreign: foreign::ForeignServers::default(),
+            importing: Vec::new(),
             leaving: false,
             identity,
             configuration,
         };
-        let relationships = if known { stored.relationships } else { Vec::new() };
-        node.make_relationships(relationships);
+        node.make_relationships(if known { stored.relationships } else { Vec::new() });
         node.fill_tables(if known { stored.leases } else { Vec::new() });
         node.hold_unreadable(&stored.unreadable);
         node.reckon_with_old_promises(now.instant);
@@ -210,6 +212,7 @@ impl Node {
             self.refresh_allowances();
         }
         self.tell_held();
+        self.tell_imported();
         self.reply_settled();
         if self.write_waits_since.is_none() && self.fx.last() > self.fx.persisted {
             self.write_waits_since = Some(now.instant);

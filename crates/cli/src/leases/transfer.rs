@@ -16,11 +16,11 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long an import waits for the partner to take what was recorded.
-const TAKEN_WITHIN: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// So many addresses are named with a reason.
 const SHOWN: usize = 5;
+/// How long an import waits before it looks again whether the partner has taken what was recorded: every lease is listed
+/// for that, which for a million takes seconds.
+const LOOK_AGAIN_MS: [u64; 8] = [250, 500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000];
 
 #[derive(Args)]
 pub(crate) struct Export {
@@ -115,15 +115,14 @@ async fn wait_until_taken(
     client: &mut admin::Client,
     expected: &BTreeMap<Ipv4Addr, proto::LeaseView>,
 ) -> Result<Vec<Ipv4Addr>, Failure> {
-    let mut looks = TAKEN_WITHIN.as_millis() / LOOK_EVERY.as_millis();
+    let mut pauses = LOOK_AGAIN_MS.into_iter().map(Duration::from_millis);
     loop {
         let held = fetch(client, proto::ListLeasesRequest::default()).await?;
         let missing = left_to_take(&held, expected.keys().copied());
-        looks -= 1;
-        if missing.is_empty() || looks == 0 {
-            return Ok(missing);
+        match pauses.next() {
+            Some(pause) if !missing.is_empty() => tokio::time::sleep(pause).await,
+            Some(_) | None => return Ok(missing),
         }
-        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

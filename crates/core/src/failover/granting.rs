@@ -346,6 +346,11 @@ impl Relationship {
         }
     }
 
+    /// Whether a home has yet to say whether it gives what is imported.
+    pub(crate) fn is_importing(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|exchange| !exchange.imports.is_empty())
+    }
+
     /// Ends a lease early: its client, or an operator, gave it up.
     pub(crate) fn end_lease(&mut self, address: Ipv4Addr, fx: &mut Effects) {
         if let Some(lease) = self.table.get(address).map(|lease| fx.at_latest(lease).into_owned()) {

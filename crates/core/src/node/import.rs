@@ -8,14 +8,30 @@ use crate::configuration::ReservationHolder;
 use crate::dhcp::reservation;
 use crate::event::Code;
 use crate::failover::granting::{Refusal, Wish};
-use crate::input::ImportedLease;
+use crate::failover::relationship::Relationship;
+use crate::input::{ImportedLease, Request};
 use crate::lease::record::ClientId;
 use crate::output::CommandResult;
 use std::time::Duration;
 
 impl Node {
-    /// Records what may be recorded, and says of the rest why not.
-    pub(super) fn import(&mut self, leases: Vec<ImportedLease>) -> CommandResult {
+    /// Records what may be recorded, and says of the rest why not, once the homes that had to be asked have answered: whoever
+    /// imports a million leases must not ask faster than that.
+    pub(super) fn import(&mut self, request: Request, leases: Vec<ImportedLease>) {
+        let result = self.import_all(leases);
+        self.importing.push((request, result));
+    }
+
+    /// Answers whoever imports, if nothing is being asked for.
+    pub(super) fn tell_imported(&mut self) {
+        if !self.importing.is_empty() && !self.relationships.iter().any(Relationship::is_importing) {
+            for (request, result) in std::mem::take(&mut self.importing) {
+                self.fx.answer(request, result);
+            }
+        }
+    }
+
+    fn import_all(&mut self, leases: Vec<ImportedLease>) -> CommandResult {
         let all = leases.len();
         let mut refused = Vec::new();
         for lease in leases {

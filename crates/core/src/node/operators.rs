@@ -32,7 +32,7 @@ impl Node {
             Command::Init => self.init(),
             Command::Pause { relationship, duration } => self.pause(relationship.as_ref(), duration),
             Command::Release { address } => self.release(address),
-            Command::Import(leases) => self.import(leases),
+            Command::Import(leases) => return self.import(request, leases),
             Command::Apply(apply) => match self.apply(request, apply) {
                 Some(result) => result,
                 None => return,

@@ -37,6 +37,18 @@ fn imported_leases_are_known_to_both_nodes_whatever_their_home_and_their_clients
 }
 
 #[test]
+fn whoever_imports_waits_for_the_homes_that_are_asked_or_for_the_end_of_the_session() {
+    let mut pair = Pair::new();
+    let partner = pair.hosts[1].node.take();
+    pair.command(0, Command::Import(vec![imported(&pair, 1, 50, 5_000), imported(&pair, 2, 51, 5_000)]));
+    assert_eq!(pair.hosts[0].answers, [], "51 is at home at the partner, which hears nothing");
+    pair.hosts[1].node = partner;
+    pair.disconnect();
+    assert_eq!(pair.hosts[0].answers, [CommandResult::Done("2 imported".into())]);
+    assert_eq!(pair.tables()[0].len(), 1, "who lists the leases sees that it is not there");
+}
+
+#[test]
 fn what_cannot_be_imported_is_said_and_the_rest_is_done() {
     let mut pair = Pair::new();
     let (_, held, _) = pair.acquire(1).unwrap();
