@@ -8,7 +8,7 @@
 //! same two messages.
 
 use super::relationship::{PartnerHello, REUSE_GRACE, Relationship};
-use super::replication::Exchange;
+use super::replication::{Exchange, Lag};
 use super::state::{Handover, Phase, Resume, Role, State};
 use crate::effects::Effects;
 use crate::event::Code;
@@ -77,6 +77,7 @@ impl Relationship {
         if self.lost && hello.lost {
             return;
         }
+        self.lag = Lag::behind_by(self.table.untaken_len());
         self.exchange = Some(Exchange::new(session, fx.last()));
         self.send_batches(fx);
         self.advance(fx);

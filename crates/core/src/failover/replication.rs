@@ -138,6 +138,11 @@ impl Lag {
     /// Deadlines missed in a row before nobody waits any more.
     const PATIENCE: u32 = 3;
 
+    /// As it begins, with so many records for the partner to take: clients do not wait for what comes behind a full copy.
+    pub(crate) fn behind_by(untaken: usize) -> Self {
+        Self { missed: 0, lagging: untaken > BATCH_RECORDS }
+    }
+
     /// Whether nobody waits for the partner.
     pub(crate) fn is_lagging(self) -> bool {
         self.lagging
@@ -160,5 +165,21 @@ impl Lag {
         let ends = self.lagging && untaken <= BATCH_RECORDS;
         self.lagging &= !ends;
         ends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_partner_that_has_more_than_a_batch_to_take() {
+        let (took, deadline) = (Duration::from_millis(10), Duration::from_millis(200));
+        assert!(!Lag::behind_by(BATCH_RECORDS).is_lagging());
+        let mut lag = Lag::behind_by(BATCH_RECORDS + 1);
+        assert!(lag.is_lagging());
+        assert!(!lag.answered(took, deadline, BATCH_RECORDS + 1), "it is still behind");
+        assert!(lag.answered(took, deadline, BATCH_RECORDS), "it has caught up");
+        assert!(!lag.is_lagging());
     }
 }
