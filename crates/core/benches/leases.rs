@@ -227,6 +227,7 @@ fn merging(criterion: &mut Criterion) {
         they_were_partner_down: false,
         learns_times: false,
         mine_may_run: false,
+        lost: false,
     };
     let mine = lease(8);
     let newer = Lease { version: Version([1, 1]), expiry: mine.expiry + HOUR, ..mine.clone() };

@@ -132,6 +132,7 @@ impl Relationship {
             they_were_partner_down: self.partner_hello.was_partner_down,
             learns_times: fx.is_in_doubt(mine) && !record.in_doubt,
             mine_may_run: fx.at_latest(mine).is_live(fx.instant()),
+            lost: self.lost,
         };
         let certain = !fx.is_in_doubt(mine) && !record.in_doubt;
         // A lease that may be over does not stand in the way of one that surely is not.

@@ -33,6 +33,8 @@ pub struct Merging {
     pub learns_times: bool,
     /// Whether this node's lease may still run although its time says that it is over.
     pub mine_may_run: bool,
+    /// Whether this node lost what it stored, or the latest of it: it may have given up a lease that it holds for live.
+    pub lost: bool,
 }
 
 /// What becomes of this node's record.
@@ -135,7 +137,8 @@ fn same_version(merging: Merging, mine: &Lease, theirs: &Lease) -> (Case, Merged
 
 /// Theirs has seen mine.
 fn succeed(merging: Merging, mine: &Lease, theirs: &Lease) -> (Case, Merged) {
-    if theirs.state == LeaseState::Free && mine.is_live(merging.now) {
+    // Who lost its store may have agreed to that, and have given the address away since, which its embargo waits for.
+    if theirs.state == LeaseState::Free && mine.is_live(merging.now) && !merging.lost {
         return (Case::FreeAgainstLive, Merged::Changed(changed(merging, mine, theirs, mine.clone())));
     }
     let mut taken = theirs.clone();
@@ -259,9 +262,22 @@ mod tests {
         they_were_partner_down: false,
         learns_times: false,
         mine_may_run: false,
+        lost: false,
     };
 
     /// Declined at one node of an interrupted pair, given again to the same client by the other one, which had not heard.
+    #[test]
+    fn what_is_free_stands_against_the_live_lease_of_a_store_that_was_lost() {
+        let mine = lease(1, 30);
+        let theirs = Lease { state: LeaseState::Free, version: Version([3, 3]), ..lease(1, -60) };
+        let (case, merged) = merge(MERGING, &mine, &theirs);
+        assert_eq!(case, Case::FreeAgainstLive);
+        assert!(matches!(merged, Merged::Changed(kept) if kept.state == LeaseState::Bound));
+        let (_, merged) = merge(Merging { lost: true, ..MERGING }, &mine, &theirs);
+        let (Merged::Taken(kept) | Merged::Changed(kept)) = merged else { panic!("{merged:?}") };
+        assert_eq!((kept.state, kept.potential_expiry), (LeaseState::Free, mine.potential_expiry));
+    }
+
     #[test]
     fn a_declined_address_stays_away_from_others_for_as_long_as_its_client_may_believe_in_it() {
         let declined = Lease { state: LeaseState::Declined, version: Version([3, 3]), ..lease(1, 20) };
