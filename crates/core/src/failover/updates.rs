@@ -172,8 +172,8 @@ impl Relationship {
 
     /// Stores a change of this node's own.
     pub(crate) fn change(&mut self, lease: Lease, fx: &mut Effects) {
-        // An empty store counts from the clock, or its counters would repeat versions that the partner has seen.
-        let counts_on = self.lost && holds(Rule::LostCountsFromClock);
+        // Where a record was lost its versions count from the clock, or they would repeat what the partner has seen.
+        let counts_on = (self.lost || self.table.lacks(lease.address)) && holds(Rule::LostCountsFromClock);
         let floor = if counts_on { u64::try_from(fx.now.wall.0).unwrap_or(0) } else { 0 };
         let version = lease.version.at_least(self.slot, floor).raised(self.slot);
         let mut lease = Lease { version, epoch: self.epoch, taken: false, ..lease };

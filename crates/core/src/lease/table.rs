@@ -323,6 +323,12 @@ impl LeaseTable {
         self.unreadable.get(&address).is_some_and(|&until| certain < until)
     }
 
+    /// Whether there was a record of this address that could not be read, and none has been put in its place.
+    #[must_use]
+    pub fn lacks(&self, address: Ipv4Addr) -> bool {
+        self.unreadable.contains_key(&address)
+    }
+
     /// Whether some record could not be read.
     #[must_use]
     pub fn has_unreadable(&self) -> bool {
