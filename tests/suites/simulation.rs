@@ -53,7 +53,10 @@ const PINNED_IN_BOTH: [(u64, &str); 20] = [
     (7_618, "two clients had one address after both nodes had restarted, and nobody said so"),
     (8_358, "two clients had one address after both nodes had restarted, and nobody said so"),
     (3_535, "the checker was not told of a revision that was stored by a process which did not live to use it"),
-    (1_324, "the versions of a record that could not be read began anew, and looked older than what the partner had seen"),
+    (
+        1_324,
+        "the versions of a record that could not be read began anew, and looked older than what the partner had seen",
+    ),
     (5_671, "a store that had gone back kept a lease that its node had given up, and whose address it had given away"),
 ];
 

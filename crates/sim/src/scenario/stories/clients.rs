@@ -224,8 +224,10 @@ pub(super) static ASKED_IN_VAIN: Scenario = Scenario {
     ],
     needs: &[],
     tell: |story| {
+        story.pool(100, 105);
         story.begin();
         story.discovers(X);
+        story.discovers(Z);
         story.wait(1);
         story.discovers(Y);
         story.wait_ms(5);
@@ -234,7 +236,7 @@ pub(super) static ASKED_IN_VAIN: Scenario = Scenario {
         story.has_nothing(Y);
         story.discovers(Y);
         story.wait(1);
-        story.keeps(Y, address(102));
+        story.keeps(Y, address(104));
         story.starts(B);
         story.wait(2);
         story.ends_in_step();
