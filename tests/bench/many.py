@@ -19,14 +19,19 @@ def address(number):
     return socket.inet_ntoa((FIRST + number).to_bytes(4, "big"))
 
 
+def beside(count):
+    """Addresses for the clients of the loads: what they need, and a hundredth of the rest."""
+    return max(count // 100, 10_500)
+
+
 def leases_file(path, count):
-    """A lease file as Kea has it, of clients that no load simulates."""
+    """A lease file as Kea has it, of clients that no load simulates, with the last addresses of the pool."""
     ends = int(time.time()) + 86_400
     with open(path, "w") as file:
         file.write("address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state,user_context\n")
         for number in range(count):
             hardware = ":".join(f"{byte:02x}" for byte in (0x0A000000_0000 + number).to_bytes(6, "big"))
-            file.write(f"{address(number)},{hardware},,86400,{ends},1,0,0,host-{number},0,\n")
+            file.write(f"{address(beside(count) + number)},{hardware},,86400,{ends},1,0,0,host-{number},0,\n")
 
 
 class OneByOne:
@@ -172,8 +177,7 @@ def main():
     arguments.add_argument("--binary", default=str(run.ROOT / "target/release/standfast"))
     chosen = arguments.parse_args()
     run.BINARY = chosen.binary
-    # What the loads need beside, and a hundredth of the rest.
-    run.POOL = (address(0), address(chosen.leases + max(chosen.leases // 100, 10_500)))
+    run.POOL = (address(0), address(chosen.leases + beside(chosen.leases)))
     with run.Network(), tempfile.TemporaryDirectory(prefix="standfast-many-") as scratch:
         server = (Alone if chosen.alone else Pair)(pathlib.Path(scratch) / "server")
         try:

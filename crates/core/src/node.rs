@@ -239,6 +239,13 @@ impl Node {
             .min_by_key(|&(at, _)| at)
     }
 
+    /// Whether some right to answer clients is being made durable, a matter of one commit. What is heard meanwhile had
+    /// better wait than be dropped.
+    #[must_use]
+    pub fn is_about_to_serve(&self) -> bool {
+        self.relationships.iter().any(|pair| pair.is_about_to_serve(&self.fx))
+    }
+
     /// Whether any scope is active here, so that packets are answered.
     #[must_use]
     pub fn serves(&self) -> bool {

@@ -190,7 +190,8 @@ impl Serving {
         if self.work.ended.is_none() {
             self.work.ended = self.attend();
         }
-        self.work.ended.is_some() || self.work.more_messages || self.next_turn() < self.work.sleeps_until
+        let more = self.work.more_messages || self.may_answer();
+        self.work.ended.is_some() || more || self.next_turn() < self.work.sleeps_until
     }
 
     /// Until when there is nothing to do, unless something comes up.
@@ -204,7 +205,7 @@ impl Serving {
         let now = self.clock.instant();
         let deaf = now < self.work.deaf_until && !self.node.serves();
         let until = if deaf { deadline.min(self.work.deaf_until) } else { deadline };
-        let more = self.work.more_messages || !self.work.backlog.is_empty();
+        let more = self.work.more_messages || self.may_answer();
         self.work.sleeps_until = if more { now } else { until };
         Rest { timeout: self.work.sleeps_until.since(now), deaf }
     }
@@ -247,8 +248,16 @@ impl Serving {
         }
     }
 
+    /// Whether packets wait for nothing but an answer.
+    fn may_answer(&self) -> bool {
+        !self.work.backlog.is_empty() && !self.node.is_about_to_serve()
+    }
+
     /// Answers what waits, as much as fits a turn.
     fn answer(&mut self) {
+        if !self.may_answer() {
+            return;
+        }
         for _ in 0..PACKETS_PER_TURN {
             let Some(packet) = self.work.backlog.pop() else { return };
             self.node.handle(self.clock.now(), Input::Packet(packet));

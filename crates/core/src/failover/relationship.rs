@@ -268,6 +268,11 @@ impl Relationship {
         }
     }
 
+    /// Whether this node answers these clients once its state is durable.
+    pub(crate) fn is_about_to_serve(&self, fx: &Effects) -> bool {
+        self.answers_clients() && !fx.is_persisted(self.gate) && fx.store_works
+    }
+
     /// Whether this node answers the clients of these scopes now.
     pub(crate) fn is_serving(&self, fx: &Effects) -> bool {
         self.answers_clients() && fx.is_persisted(self.gate) && fx.store_works

@@ -41,7 +41,7 @@ pub(crate) struct Pair {
     pub(crate) now: Instant,
     pub(crate) hosts: Vec<Host>,
     /// Which nodes are joined, and in which session.
-    links: BTreeMap<(usize, usize), Option<Session>>,
+    pub(crate) links: BTreeMap<(usize, usize), Option<Session>>,
     /// The file that nodes are started with.
     pub(crate) file: Configuration,
     sessions: u64,
@@ -219,7 +219,7 @@ impl Pair {
         self.settle();
     }
 
-    fn raw_input(&mut self, host: usize, input: Input) {
+    pub(crate) fn raw_input(&mut self, host: usize, input: Input) {
         let clock = self.clock();
         if let Some(node) = self.hosts[host].node.as_mut() {
             node.handle(clock, input);

@@ -10,7 +10,7 @@ mod three;
 use dhcproto::v4::MessageType;
 use harness::{Pair, message};
 use standfast_core::id::{NodeName, RelationshipName};
-use standfast_core::input::Command;
+use standfast_core::input::{Command, Input};
 use standfast_core::lease::record::LeaseState;
 use standfast_core::output::CommandResult;
 use std::net::Ipv4Addr;
@@ -233,6 +233,17 @@ fn two_empty_stores_serve_nobody_until_the_cluster_is_declared_new() {
         assert!([0, 1].iter().all(|&host| pair.status(host).embargo.is_none()), "nothing was ever promised");
         assert!((1..=8).all(|client| pair.acquire(client).is_some()), "the whole pool is usable");
     }
+}
+
+#[test]
+fn a_node_says_that_it_will_serve_once_its_right_is_durable() {
+    let mut pair = Pair::new();
+    let session = pair.links[&(0, 1)].unwrap();
+    pair.raw_input(0, Input::PeerDown { peer: "b".into(), session });
+    let says = |pair: &Pair| pair.hosts[0].node.as_ref().map(|node| (node.serves(), node.is_about_to_serve()));
+    assert_eq!(says(&pair), Some((false, true)), "that it is interrupted is not stored yet");
+    pair.settle();
+    assert_eq!(says(&pair), Some((true, false)));
 }
 
 #[test]
