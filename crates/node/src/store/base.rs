@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Page cache of sled; its default of 1 GiB is not for a daemon whose data is in memory anyway.
-const CACHE: u64 = 64 << 20;
+const CACHE: u64 = 16 << 20;
 /// How often sled flushes and syncs by itself, as a belt: a commit does not wait for it.
 const FLUSH_EVERY_MS: u64 = 500;
 /// How long a closed sled may keep its own lock before we believe that somebody else has the file.
