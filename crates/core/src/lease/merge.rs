@@ -265,7 +265,6 @@ mod tests {
         lost: false,
     };
 
-    /// Declined at one node of an interrupted pair, given again to the same client by the other one, which had not heard.
     #[test]
     fn what_is_free_stands_against_the_live_lease_of_a_store_that_was_lost() {
         let mine = lease(1, 30);
@@ -278,6 +277,7 @@ mod tests {
         assert_eq!((kept.state, kept.potential_expiry), (LeaseState::Free, mine.potential_expiry));
     }
 
+    /// Declined at one node of an interrupted pair, given again to the same client by the other one, which had not heard.
     #[test]
     fn a_declined_address_stays_away_from_others_for_as_long_as_its_client_may_believe_in_it() {
         let declined = Lease { state: LeaseState::Declined, version: Version([3, 3]), ..lease(1, 20) };

@@ -12,6 +12,9 @@ use standfast_core::message::{PairMessage, PeerMessage};
 use standfast_core::output::{StoredRecord, Write};
 use standfast_core::stored::RelationshipRecord;
 
+/// How long an answer may wait for the disk: what was granted in partner-down leaves so much later at the latest.
+const WAITS_AT_MOST: Time = 5 * SECOND;
+
 impl World {
     /// A node says that addresses were given twice, this very moment.
     pub(super) fn see_conflicts(&mut self, host: usize) {
@@ -37,7 +40,7 @@ impl World {
                         if record.phase == Phase::PartnerDown {
                             self.hosts[host].alone_until[pair] = Time::MAX;
                         } else if self.hosts[host].phase(pair) == Some(Phase::PartnerDown) {
-                            self.hosts[host].alone_until[pair] = self.now + SECOND;
+                            self.hosts[host].alone_until[pair] = self.now + WAITS_AT_MOST;
                         }
                         self.note_state(host, pair, record);
                         self.weigh_promises(host, record);

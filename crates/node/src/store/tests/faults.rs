@@ -147,10 +147,16 @@ fn zeroed_pages_and_cut_off_files_bring_back_nothing_old() {
     latest[7].1 = b"newer".to_vec();
     let pristine = scratch.path().join("pristine");
     copy(&dir, &pristine);
-    let length = fs::metadata(dir.join(DB)).unwrap().len();
+    let written = fs::read(dir.join(DB)).unwrap();
+    let pages: Vec<u64> = (0..)
+        .step_by(4_096)
+        .zip(written.chunks(4_096))
+        .filter(|(_, page)| page.iter().any(|&it| it != 0))
+        .map(|(at, _)| at)
+        .collect();
     let mut replaced = 0;
     for step in 0..12 {
-        let at = length / 12 * step / 4_096 * 4_096;
+        let at = pages[pages.len() * step / 12];
         let file = File::options().write(true).open(dir.join(DB)).unwrap();
         if step % 2 == 0 {
             file.write_all_at(&[0; 4_096], at).unwrap();
