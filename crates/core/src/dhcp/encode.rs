@@ -230,9 +230,10 @@ fn write_trailing(answer: &Answer<'_>, query: &Query, out: &mut Vec<u8>) {
 
 /// Writes to the options field what fits there, then to `file` and `sname`; the rest is left out, later codes first.
 fn write_overloaded(answer: &Answer<'_>, wanted: &[(u8, &[u8])], room: usize, out: &mut Vec<u8>) {
-    // BOOTP knows no option 52.
-    let may_overload = answer.kind != AnswerKind::BootReply;
-    let mut room = if may_overload { room.saturating_sub(3) } else { room };
+    // BOOTP knows no option 52, and that takes room itself.
+    let beside_it = room.checked_sub(3).filter(|_| answer.kind != AnswerKind::BootReply);
+    let may_overload = beside_it.is_some();
+    let mut room = beside_it.unwrap_or(room);
     // One byte of each field is for its end.
     let free = |taken: bool, length: usize| if taken || !may_overload { 0 } else { length - 1 };
     let mut file = Vec::with_capacity(FILE_LENGTH);
@@ -368,6 +369,18 @@ mod tests {
         assert_eq!(options(&bytes)[5].1, [3]);
         assert_eq!(field(&bytes[108..236]), [(6, vec![2; 100])]);
         assert_eq!(field(&bytes[44..108]), [(15, vec![3; 60])]);
+    }
+
+    #[test]
+    fn an_answer_that_is_nearly_full_grows_by_nothing_that_has_no_room() {
+        let values = OptionValues::from([(6, vec![2; 8])]);
+        for room in 0..=3 {
+            let relay = vec![7; 276 - room];
+            let query = Packet::of_type(3).option(55, &[6]).option(82, &relay[..255]).option(82, &relay[255..]).query();
+            let bytes = encoded(&answer(AnswerKind::Ack, &values), &query);
+            assert!((548 - room..=548).contains(&bytes.len()), "{} with room for {room}", bytes.len());
+            assert_eq!(codes(&bytes).contains(&52), room == 3, "room for {room}");
+        }
     }
 
     #[test]
