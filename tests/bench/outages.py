@@ -85,13 +85,15 @@ def measure(fault, folder):
             at = time.monotonic()
             fault(pair)
             heard = [line.split() for line in asking.communicate()[0].splitlines()]
+            ended = time.monotonic()
         finally:
             pair.stop()
     given = {}
     for _, _, address, client in heard:
         if given.setdefault(address, client) != client:
             raise RuntimeError(f"{address} was given to two clients")
-    times = [at] + [float(when) for when, *_ in heard if float(when) > at]
+    # What is not over at the end counts too.
+    times = [at] + [float(when) for when, *_ in heard if float(when) > at] + [ended]
     survivor = [float(when) for when, server, *_ in heard if float(when) > at and server == run.LAN["b"]]
     return survivor[0] - at if survivor else None, max(after - before for before, after in zip(times, times[1:]))
 
